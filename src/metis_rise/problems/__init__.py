@@ -1,0 +1,1 @@
+"""What is asked: reading and validating problems, the image store, the prompt and the procedural world."""

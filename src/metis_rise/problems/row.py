@@ -1,0 +1,194 @@
+"""One row of a problem file: its fields, each read with its type checked and its fault named."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+from metis_rise.errors import InputError
+from metis_rise.problems.answers import MAX_ANSWER_CHARS, MAX_CHOICES, letter_of, option_letter, read_letters
+from metis_rise.types import AnswerType
+
+FIELDS = ("id", "images", "question", "choices", "answer", "answer_type", "source", "split", "meta", "solution")
+
+ALIASES: Mapping[str, AnswerType] = {
+    alias: kind
+    for kind, aliases in {
+        AnswerType.CHOICE: "choice multiple_choice multi_choice single_choice multichoice mcq mc option letter",
+        AnswerType.NUMBER: "number numeric numerical integer int integer_number float decimal decimal_number "
+        "fraction percent percentage",
+        AnswerType.TEXT: "text string str free_form freeform open open_ended short_answer expression formula "
+        "equation latex list tuple interval yes_no",
+    }.items()
+    for alias in aliases.split()
+}
+"""Every answer type that a row may name, lower case with `_` for spaces and hyphens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A JSON object of a file; every method raises InputError that names the file, the row and the mend."""
+
+    path: Path
+    number: int
+    record: Mapping[str, Any]
+
+    def fault(self, what: str, mend: str) -> InputError:
+        """The error to raise: one line with the file, the row, what is wrong and how to mend it."""
+        return InputError(f"{self.path}, row {self.number}: {what}; {mend}")
+
+    def check_fields(self) -> None:
+        """Refuse a field that is almost a known one that the row lacks: its content would be lost unseen."""
+        for name in self.record:
+            if name not in FIELDS:
+                near = difflib.get_close_matches(name.lower(), [f for f in FIELDS if f not in self.record], 1, 0.8)
+                if near:
+                    raise self.fault(f"unknown field {_shown(name)}", f"rename it to {near[0]!r}, or move it into meta")
+
+    def text(self, field: str) -> str:
+        """A string field, stripped, "" if it is missing or null."""
+        value = self.record.get(field)
+        if value is not None and not isinstance(value, str):
+            raise self.fault(f"{field} is {_kind(value)}", f"write {field} as a string")
+        return (value or "").strip()
+
+    def id(self) -> str:
+        """The row's id, or one made from the hash of its content."""
+        value = self.record.get("id")
+        if value is None:
+            content = json.dumps(self.record, sort_keys=True).encode()
+            return f"{self.path.stem}-{hashlib.sha256(content).hexdigest()[:12]}"
+        if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+            raise self.fault(f"id is {_shown(value)}", "write a non-empty string, or leave id out")
+        return str(value).strip()
+
+    def question(self) -> str:
+        """The question, which must be there."""
+        text = self.text("question")
+        if not text:
+            raise self.fault("question is missing or empty", "write the question as a string")
+        return text
+
+    def answer_type(self) -> AnswerType:
+        """The answer type behind whichever alias the row uses."""
+        name = self.text("answer_type")
+        key = name.lower().replace("-", "_").replace(" ", "_")
+        if key in ALIASES:
+            return ALIASES[key]
+        near = difflib.get_close_matches(key, ALIASES, 1)
+        mend = f"did you mean {near[0]!r}? " if near else ""
+        what = f"unknown answer_type {_shown(name)}" if name else "answer_type is missing"
+        raise self.fault(what, f"{mend}known: choice, number, text and their aliases in docs/data.md")
+
+    def choices(self, kind: AnswerType) -> tuple[str, ...] | None:
+        """The option texts without their own letters, or None."""
+        value = self.record.get("choices")
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(_is_plain(choice) and str(choice).strip() for choice in value):
+            raise self.fault("choices is not a list of non-empty texts", "write a list of option texts, or null")
+        if kind is not AnswerType.CHOICE:
+            raise self.fault(f"choices are given but answer_type is {kind.value!r}", "use 'choice', or null choices")
+        if not 2 <= len(value) <= MAX_CHOICES:
+            raise self.fault(f"choices has {len(value)} options", f"give 2 to {MAX_CHOICES}, or null")
+        return _without_letters(tuple(str(choice).strip() for choice in value))
+
+    def answer(self, kind: AnswerType, choices: tuple[str, ...] | None) -> str:
+        """The gold answer as text; for a choice its letter, or letters joined by ", "."""
+        value = self.record.get("answer")
+        if value is None or value == "":
+            raise self.fault("answer is missing or empty", "write the gold answer")
+        if not _is_plain(value):
+            raise self.fault(f"answer is {_kind(value)}", "write it as a string or a number")
+        text = str(value).strip()
+        if not text:
+            raise self.fault("answer is missing or empty", "write the gold answer")
+        if len(text) > MAX_ANSWER_CHARS:
+            raise self.fault(f"answer has {len(text)} characters", f"write one of at most {MAX_ANSWER_CHARS}")
+        return self._choice_answer(text, choices) if kind is AnswerType.CHOICE else text
+
+    def _choice_answer(self, text: str, choices: tuple[str, ...] | None) -> str:
+        known = set(ascii_uppercase) if choices is None else {letter_of(index) for index in range(len(choices))}
+        upper = read_letters(text, any_case=False)
+        by_text = option_letter(text, choices or ())
+        letters = read_letters(text)
+        if upper is not None and len(upper) == 1 and known.issuperset(upper):
+            return upper[0]
+        if by_text is not None:
+            return by_text
+        if letters is not None and known.issuperset(letters):
+            return ", ".join(letters)
+        if choices is None:
+            raise self.fault(
+                f"answer {_shown(text)} is no option letter", "write the letter, give choices, or use answer_type text"
+            )
+        span = f"A to {letter_of(len(choices) - 1)}"
+        raise self.fault(f"answer {_shown(text)} is none of the choices", f"write a letter from {span}, or one text")
+
+    def images(self) -> tuple[Path, ...]:
+        """The picture files, relative ones taken from the file's folder; each is there."""
+        value = self.record.get("images")
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
+            raise self.fault("images is not a list of paths", 'write a list such as ["images/1.png"], or leave it out')
+        paths = tuple(self.path.parent / name for name in value)
+        for path in paths:
+            if not path.is_file():
+                raise self.fault(f"there is no image file {path}", f"paths are relative to {self.path.parent}")
+        return paths
+
+    def meta(self) -> dict[str, Any]:
+        """The row's meta with its split and every field that is not of the schema."""
+        value = self.record.get("meta")
+        if value is not None and not isinstance(value, dict):
+            raise self.fault(f"meta is {_kind(value)}", "write an object, or leave meta out")
+        extra = {name: content for name, content in self.record.items() if name not in FIELDS}
+        split = self.text("split")
+        return extra | ({"split": split} if split else {}) | (value or {})
+
+    def solution(self, meta: Mapping[str, Any]) -> str | None:
+        """The worked solution from `solution`, else from `meta.solution`."""
+        own = self.text("solution")
+        inner = meta.get("solution")
+        if inner is not None and not isinstance(inner, str):
+            raise self.fault(f"meta.solution is {_kind(inner)}", "write the worked solution as a string")
+        return own or (inner or "").strip() or None
+
+    def family(self, meta: Mapping[str, Any]) -> str:
+        """`meta.family`, else the file's name without its ending."""
+        value = meta.get("family")
+        if value is not None and not (isinstance(value, str) and value.strip()):
+            raise self.fault(f"meta.family is {_shown(value)}", "write a non-empty string, or leave it out")
+        return value.strip() if value else self.path.stem
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _without_letters(choices: tuple[str, ...]) -> tuple[str, ...]:
+    """Options such as `A. three`, `(B) four` without the letter, if each one carries its own."""
+    bare = []
+    for index, text in enumerate(choices):
+        head, _, rest = text.partition(" ")
+        if len(head) == 1 or read_letters(head) != (letter_of(index),) or not rest.strip():
+            return choices
+        bare.append(rest.strip())
+    return tuple(bare)
+
+
+def _kind(value: object) -> str:
+    names = {bool: "true/false", list: "a list", dict: "an object", int: "a number", float: "a number", str: "a string"}
+    return names.get(type(value), "null")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

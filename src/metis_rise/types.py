@@ -1,0 +1,175 @@
+"""The words of the method as small frozen records, shared by every room.
+
+Problem -> (engine) -> Trajectory -> (verifier) -> Verdict; the trajectories of one problem are a Group.
+Nothing here imports torch, so that readers, verifiers and reports stay light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+
+class AnswerType(StrEnum):
+    """How a gold answer is compared; finer names used by data sets map onto these three."""
+
+    CHOICE = "choice"
+    NUMBER = "number"
+    TEXT = "text"
+
+
+class StopReason(StrEnum):
+    """Why a completion ended."""
+
+    EOS = "eos"
+    LENGTH = "length"
+    STOP = "stop"
+    ABORT = "abort"
+
+
+class Bucket(StrEnum):
+    """Where a problem stands by its solve rate c (paper, stage 2)."""
+
+    MASTERED = "mastered"
+    INCONSISTENT = "inconsistent"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is asked: pictures, a question and a gold answer.
+
+    `images` are SHA-256 keys into an image store. `answer` is the option letter for choices. `family` and
+    `level` group problems in reports (a data set's name and 0 where it has no finer groups). `meta` is plain
+    JSON; the procedural world keeps the latent state of its picture there, for the expert and the chain checker.
+    """
+
+    id: str
+    question: str
+    answer: str
+    answer_type: AnswerType
+    images: tuple[str, ...] = ()
+    choices: tuple[str, ...] | None = None
+    solution: str | None = None
+    source: str = ""
+    family: str = ""
+    level: int = 0
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of plain JSON values; `from_json` reads it back."""
+        return asdict(self) | {
+            "images": list(self.images),
+            "choices": None if self.choices is None else list(self.choices),
+            "meta": dict(self.meta),
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Problem:
+        """The problem that `to_json` wrote."""
+        choices = row["choices"]
+        return cls(
+            **{
+                **row,
+                "answer_type": AnswerType(row["answer_type"]),
+                "images": tuple(row["images"]),
+                "choices": None if choices is None else tuple(choices),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the verifier says of one completion.
+
+    `correct`: the extracted answer equals the gold answer. `well_formed`: the completion has the RISE format.
+    `rule`: how the answer was extracted. `chain`: whether the reasoning holds, None where nothing can check it.
+    """
+
+    correct: bool
+    well_formed: bool
+    extracted: str | None
+    rule: str
+    chain: bool | None = None
+    reason: str = ""
+
+    @property
+    def strict(self) -> bool:
+        """Right answer in the right format: what the accuracy reward and every strict score count."""
+        return self.correct and self.well_formed
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """A completion with what is known of it.
+
+    `tokens` are the completion's ids, the end token included where it was sampled; `logprobs` (same length) are
+    natural logs at the sampling temperature, empty where no sampler produced them (an expert's text).
+    """
+
+    problem_id: str
+    sample: int
+    text: str
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    stop: StopReason = StopReason.EOS
+    source: str = ""
+    weights_version: int = 0
+    verdict: Verdict | None = None
+
+    def judged(self, verdict: Verdict, source: str, chain_fault: str | None) -> Trajectory:
+        """The same trajectory with its verdict and its source.
+
+        `chain_fault` says why the reasoning does not hold: "" when it does, None when nothing could check it.
+        """
+        if chain_fault is not None:
+            reason = verdict.reason if not chain_fault else f"{verdict.reason}; chain: {chain_fault}".removeprefix("; ")
+            verdict = replace(verdict, chain=not chain_fault, reason=reason)
+        return replace(self, verdict=verdict, source=source)
+
+    @property
+    def strict(self) -> bool:
+        """Verified right and well formed; False while there is no verdict."""
+        return self.verdict is not None and self.verdict.strict
+
+    def to_json(self, digits: int | None = 6) -> dict[str, Any]:
+        """A dict of plain JSON values; `from_json` reads it back.
+
+        Log-probabilities are rounded to `digits`, or kept exactly with None (checkpoints need that).
+        """
+        logprobs = self.logprobs if digits is None else [round(value, digits) for value in self.logprobs]
+        return asdict(self) | {"tokens": list(self.tokens), "logprobs": list(logprobs)}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Trajectory:
+        """The trajectory that `to_json` wrote."""
+        verdict = row["verdict"]
+        return cls(
+            **{
+                **row,
+                "tokens": tuple(row["tokens"]),
+                "logprobs": tuple(row["logprobs"]),
+                "stop": StopReason(row["stop"]),
+                "verdict": None if verdict is None else Verdict(**verdict),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The trajectories of one problem."""
+
+    problem: Problem
+    trajectories: tuple[Trajectory, ...]
+
+    @property
+    def solve_rate(self) -> float:
+        """Share of trajectories that are right and well formed; 0.0 for an empty group."""
+        return mean_strict(self.trajectories)
+
+
+def mean_strict(trajectories: Sequence[Trajectory]) -> float:
+    """Share of `trajectories` that are right and well formed; 0.0 when there are none."""
+    return sum(t.strict for t in trajectories) / len(trajectories) if trajectories else 0.0

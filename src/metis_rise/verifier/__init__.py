@@ -1,0 +1,1 @@
+"""What is right: the answer format, answer extraction, equivalence and the rewards made of them."""

@@ -1,0 +1,36 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from metis_rise.problems.images import ImageStore
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data slices: METIS_SHARED_DATA, else `shared/data` beside the repository."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("METIS_SHARED_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no shared data at {folder}; set METIS_SHARED_DATA to the folder")
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ImageStore:
+    """An empty image store."""
+    return ImageStore(tmp_path / "images")
+
+
+@pytest.fixture
+def png() -> bytes:
+    """A small red PNG."""
+    buffer = BytesIO()
+    Image.new("RGB", (6, 4), (200, 30, 30)).save(buffer, "PNG")
+    return buffer.getvalue()
