@@ -1,0 +1,1 @@
+"""Builds the tiny base model that the package ships; see scripts/build_base.py."""

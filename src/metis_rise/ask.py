@@ -1,0 +1,65 @@
+"""One question about one picture: the reasoning and the answer on the terminal."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from metis_rise.errors import InputError
+from metis_rise.engines.base import Request, SamplingParams
+from metis_rise.engines.native import NativeEngine
+from metis_rise.policy.model import Policy
+from metis_rise.problems.images import ImageError, ImageStore
+from metis_rise.problems.prompt import RISE, build_messages, load_system
+from metis_rise.types import AnswerType, Problem, StopReason, Trajectory
+from metis_rise.verifier.extract import extract
+
+TRAINED = "auto"
+"""The setting for the system prompt that the model was trained with, or ours where its folder names none."""
+
+
+def ask(
+    model: str,
+    image: Path,
+    question: str,
+    max_tokens: int,
+    temperature: float,
+    system: str | None = TRAINED,
+    seed: int = 0,
+) -> Trajectory:
+    """The model's answer to `question` about the picture file `image`.
+
+    `system` is as in a recipe's prompt.system, or `TRAINED`. Raises InputError for a bad model, picture or prompt.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        store = ImageStore(Path(scratch))
+        try:
+            key = store.put(image.read_bytes())
+        except (ImageError, OSError) as error:
+            raise InputError(f"{image}: {error}") from error
+        problem = Problem("ask", question, "", AnswerType.TEXT, images=(key,))
+        policy = Policy.load(model)
+        prompt = policy.encode(build_messages(problem, _prompt(policy, system)), [store.open(key)])
+    engine = NativeEngine(policy, lambda _: prompt)
+    (group,) = engine.sample([Request(problem, 1, SamplingParams(temperature, max_tokens=max_tokens), seed)])
+    return group.trajectories[0]
+
+
+def _prompt(policy: Policy, system: str | None) -> str | None:
+    if system != TRAINED:
+        return load_system(system)
+    return policy.system if policy.knows_system else load_system(RISE)
+
+
+def show(trajectory: Trajectory, console: Console) -> None:
+    """Prints the reasoning, then the answer and how it was found."""
+    found = extract(trajectory.text, strict=False)
+    reasoning, _, _ = trajectory.text.partition("<answer>")
+    console.print(Text(reasoning.replace("<think>", "").replace("</think>", "").strip()))
+    if trajectory.stop is StopReason.LENGTH:
+        console.print(Text(f"(cut at {len(trajectory.tokens)} tokens; raise --max-tokens)", style="yellow"))
+    answer = "none found" if found.answer is None else found.answer
+    console.print(Text.assemble(("answer: ", "bold"), answer, (f"  ({found.rule})", "dim")))

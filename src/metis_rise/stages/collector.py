@@ -1,0 +1,117 @@
+"""Online filtering with refill: a step is filled with groups that can teach (DAPO's dynamic sampling).
+
+Groups that are all right or all wrong have no advantage; they are dropped by the mean of their *accuracy*, not
+of their reward, since format alone must not decide what is trained on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from metis_rise.recipe.rl import RLConfig
+from metis_rise.stages.prompt_stream import PromptStream
+from metis_rise.types import Group, Problem, Trajectory
+
+# A refill asks for more than is missing, by the share kept so far, but by no more than this factor.
+_MOST_PER_MISSING = 3
+
+LogProbsPerToken = tuple[tuple[float, ...], ...]
+Sampler = Callable[[Sequence[Problem], int, int], Iterable[Group]]
+Scorer = Callable[[Group], LogProbsPerToken]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptGroup:
+    """A group to train on: the step that sampled it, and per trajectory the log-probabilities that ratios start from."""
+
+    group: Group
+    step: int
+    old_logprobs: LogProbsPerToken
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON that keeps every log-probability exactly."""
+        return {
+            "problem": self.group.problem.to_json(),
+            "trajectories": [t.to_json(digits=None) for t in self.group.trajectories],
+            "step": self.step,
+            "old_logprobs": [list(row) for row in self.old_logprobs],
+        }
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> KeptGroup:
+        """What `to_json` wrote."""
+        trajectories = tuple(Trajectory.from_json(t) for t in row["trajectories"])
+        group = Group(Problem.from_json(row["problem"]), trajectories)
+        return cls(group, row["step"], tuple(tuple(values) for values in row["old_logprobs"]))
+
+
+@dataclass(slots=True)
+class Collected:
+    """One step's groups: `kept` to train on, `sampled` all that were drawn for it (`passed` the filter)."""
+
+    kept: list[KeptGroup] = field(default_factory=list)
+    sampled: list[Group] = field(default_factory=list)
+    carried: int = 0
+    rounds: int = 0
+    passed: int = 0
+
+    @property
+    def filter_rate(self) -> float:
+        """Share of the sampled groups that the filter dropped; 0 when none was sampled."""
+        return 1 - self.passed / len(self.sampled) if self.sampled else 0.0
+
+
+class Collector:
+    """Draws problems, filters their groups, refills, and carries the surplus over to later steps."""
+
+    def __init__(self, config: RLConfig, stream: PromptStream, sample: Sampler, score: Scorer) -> None:
+        """`sample(problems, step, round)` gives judged groups; `score` their starting log-probabilities."""
+        self._config, self._stream, self._sample, self._score = config, stream, sample, score
+        self._surplus: list[KeptGroup] = []
+
+    def collect(self, step: int) -> Collected:
+        """Up to `prompts_per_step` groups; fewer when the refill rounds are used up, never unfiltered ones."""
+        config, wanted = self._config, self._config.prompts_per_step
+        fresh_enough = [kept for kept in self._surplus if step - kept.step <= config.carry_steps]
+        result = Collected(kept=fresh_enough[:wanted], carried=min(len(fresh_enough), wanted))
+        self._surplus = fresh_enough[wanted:]
+        while len(result.kept) < wanted and result.rounds <= config.refill_rounds:
+            for group in self._sample(self._stream.take(self._ask(result)), step, result.rounds):
+                self._sort(group, step, result)
+            result.rounds += 1
+        return result
+
+    def _ask(self, result: Collected) -> int:
+        missing = self._config.prompts_per_step - len(result.kept)
+        if result.rounds == 0:
+            return missing
+        factor = min(_MOST_PER_MISSING, 1 / max(1 - result.filter_rate, 1e-9))
+        return min(self._config.prompts_per_step, math.ceil(missing * factor))
+
+    def _sort(self, group: Group, step: int, result: Collected) -> None:
+        result.sampled.append(group)
+        self._stream.note(group.problem, group.solve_rate)
+        if not self._teaches(group.solve_rate):
+            return
+        result.passed += 1
+        kept = KeptGroup(group, step, self._score(group))
+        if len(result.kept) < self._config.prompts_per_step:
+            result.kept.append(kept)
+        elif self._config.carry_steps > 0:
+            self._surplus.append(kept)
+
+    def _teaches(self, accuracy: float) -> bool:
+        low, high = self._config.filter_low, self._config.filter_high
+        return low < accuracy < high if self._config.filter_bounds == "open" else low <= accuracy <= high
+
+    def state_dict(self) -> dict[str, Any]:
+        """The prompt stream and the carried groups, plain JSON."""
+        return {"stream": self._stream.state_dict(), "surplus": [kept.to_json() for kept in self._surplus]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from `state_dict`."""
+        self._stream.load_state_dict(state["stream"])
+        self._surplus = [KeptGroup.from_json(row) for row in state["surplus"]]

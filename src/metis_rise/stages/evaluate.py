@@ -1,0 +1,66 @@
+"""Stage 6: the base, the RL model and the RISE model on the same test problems, greedy and sampled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metis_rise.engines.base import Request
+from metis_rise.report.statistics import wilson
+from metis_rise.run import read_jsonl, write_atomic
+from metis_rise.seeding import derive
+from metis_rise.stages.workshop import Bench, Workshop, sample_judged
+from metis_rise.types import Problem, Trajectory, mean_strict
+
+ARMS = ("base", "rl", "rise")
+
+
+def run(shop: Workshop) -> dict[str, Any]:
+    """Scores every arm and mode that has no file yet."""
+    config, folder = shop.recipe.evaluate, shop.run.stage("evaluate").path
+    problems = shop.sets.test[: config.limit]
+    modes = [mode for mode, wanted in (("greedy", config.greedy), ("sampled", config.sampled)) if wanted]
+    scores: dict[str, dict[str, Any]] = {}
+    for arm in ARMS:
+        missing = [mode for mode in modes if not (folder / f"{arm}-{mode}.jsonl").exists()]
+        bench = shop.bench(_model(shop, arm)) if missing else None
+        for mode in modes:
+            file = folder / f"{arm}-{mode}.jsonl"
+            if bench is not None and mode in missing:
+                _score(shop, bench, problems, arm, mode, file)
+            trajectories = [Trajectory.from_json(row) for row in read_jsonl(file)]
+            scores.setdefault(arm, {})[mode] = summarise(problems, trajectories)
+    used = len(problems) * len(ARMS) * len(modes)
+    return {"arms": scores, "counts": {"problems": len(problems), "used": used}, "dropped": {}}
+
+
+def _model(shop: Workshop, arm: str) -> str | Path:
+    return shop.recipe.model.path if arm == "base" else shop.model_after("rl" if arm == "rl" else "sft")
+
+
+def _score(shop: Workshop, bench: Bench, problems: Sequence[Problem], arm: str, mode: str, file: Path) -> None:
+    params = shop.greedy if mode == "greedy" else shop.sampled
+    # The same seeds for every arm: differences are the models', not the draws'.
+    requests = [Request(p, 1, params, derive(shop.recipe.seed, "evaluate", p.id)) for p in problems]
+    groups = sample_judged(bench.engine, requests, arm, f"test {arm} {mode}")
+    rows = [t.to_json() for group in groups for t in group.trajectories]
+    write_atomic(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def summarise(problems: Sequence[Problem], trajectories: Sequence[Trajectory]) -> dict[str, Any]:
+    """Strict accuracy with its 95 % Wilson interval, over all problems and per family, and the share well formed."""
+    by_id = {t.problem_id: t for t in trajectories}
+    ordered = [by_id[problem.id] for problem in problems]
+    families: dict[str, list[Trajectory]] = {}
+    for problem, trajectory in zip(problems, ordered, strict=True):
+        families.setdefault(problem.family, []).append(trajectory)
+    low, high = wilson(sum(t.strict for t in ordered), len(ordered))
+    return {
+        "accuracy": mean_strict(ordered),
+        "low": low,
+        "high": high,
+        "n": len(ordered),
+        "families": {family: mean_strict(found) for family, found in families.items()},
+    }

@@ -1,0 +1,59 @@
+"""Stage 4: somebody who can solves the absent problems; every solution is verified before it is taught."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from random import Random
+from typing import Any
+
+from tqdm import tqdm
+
+from metis_rise.run import write_atomic
+from metis_rise.seeding import derive
+from metis_rise.stages.diagnose import JOURNAL, buckets
+from metis_rise.stages.expert_sources import make_expert
+from metis_rise.stages.lengths import token_counter
+from metis_rise.stages.workshop import Workshop, judged
+from metis_rise.types import Bucket, Problem, Trajectory
+
+
+def run(shop: Workshop) -> dict[str, Any]:
+    """Asks the expert about absent problems and keeps what the verifier and the chain checker accept."""
+    config, labels = shop.recipe.expert, buckets(shop)
+    absent = [p for p in shop.sets.train if labels[p.id] is Bucket.ABSENT]
+    asked = absent
+    if config.max_problems is not None and len(absent) > config.max_problems:
+        chosen = Random(derive(shop.recipe.seed, "expert")).sample(range(len(absent)), config.max_problems)
+        asked = [absent[i] for i in sorted(chosen)]
+    dropped: Counter[str] = Counter()
+    expert, count_tokens = make_expert(shop.recipe), token_counter(shop.recipe.model.path)
+    kept: list[Trajectory] = []
+    for problem in tqdm(asked, desc="expert", unit="problem", leave=False):
+        text = expert.solve(problem)
+        fault, trajectory = ("no solution", None) if text is None else _verify(problem, text)
+        if trajectory is not None and count_tokens(trajectory.text) > shop.max_tokens:
+            fault, trajectory = "over sampling.max_tokens", None
+        if trajectory is None:
+            dropped[fault] += 1
+        else:
+            kept.append(trajectory)
+    rows = "".join(json.dumps(t.to_json(), ensure_ascii=False) + "\n" for t in kept)
+    write_atomic(shop.run.stage("expert").path / JOURNAL, rows)
+    if asked and not kept:
+        shop.run.event("warning", text=f"expert: none of {len(asked)} absent problems got a usable solution")
+    return {
+        "counts": {"problems": len(absent), "asked": len(asked), "kept": len(kept), "used": len(kept)},
+        "dropped": dict(dropped),
+    }
+
+
+def _verify(problem: Problem, text: str) -> tuple[str, Trajectory | None]:
+    trajectory = judged(problem, Trajectory(problem.id, 0, text), "expert")
+    verdict = trajectory.verdict
+    assert verdict is not None
+    if not verdict.well_formed:
+        return "bad format", None
+    if not verdict.correct:
+        return "wrong answer", None
+    return ("chain wrong", None) if verdict.chain is False else ("", trajectory)

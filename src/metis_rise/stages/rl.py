@@ -1,0 +1,222 @@
+"""Stage 1: reinforcement learning from the base, with no cold start (paper, stage 1).
+
+GRPO without KL, clip-higher, token-level loss, online filtering by accuracy with refill and carry-over, soft
+overlong penalty, format and accuracy reward. Every draw is a function of (seed, step), so a run that is killed
+goes on from its last checkpoint exactly as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from metis_rise.engines.base import Request
+from metis_rise.engines.native import NativeEngine
+from metis_rise.policy.checkpoint import load_training, newest, prune, save_training
+from metis_rise.policy.forward import completion_logprobs, micro_batches
+from metis_rise.policy.optimizer import Optimizer, lr_at
+from metis_rise.run import Stage, write_atomic
+from metis_rise.seeding import derive
+from metis_rise.stages.collector import Collected, Collector, LogProbsPerToken
+from metis_rise.stages.prompt_stream import PromptStream
+from metis_rise.stages.update import Updater, prompt_rows, reward
+from metis_rise.stages.workshop import MODEL_FOLDER, Bench, Workshop, sample_judged
+from metis_rise.types import Group, Problem, mean_strict
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What a checkpoint remembers beside weights, optimizer and collector."""
+
+    step: int = 0
+    best_step: int = 0
+    best_score: float = -1.0
+    seconds: float = 0.0
+    short_steps: int = 0
+    empty_steps: int = 0
+    groups_sampled: int = 0
+    all_right: int = 0
+    all_wrong: int = 0
+    groups_trained: int = 0
+    trajectories: int = 0
+
+
+def run(shop: Workshop) -> dict[str, Any]:
+    """Runs or resumes RL; leaves the best checkpoint's weights in the stage's `model` folder."""
+    return _Training(shop).run()
+
+
+class _Training:
+    def __init__(self, shop: Workshop) -> None:
+        recipe = shop.recipe
+        self.shop, self.config = shop, recipe.rl
+        self.stage: Stage = shop.run.stage("rl")
+        self.bench: Bench = shop.bench(recipe.model.path)
+        self.optimizer = Optimizer(
+            self.bench.policy,
+            weight_decay=self.config.weight_decay,
+            max_grad_norm=self.config.max_grad_norm,
+            betas=(0.9, self.config.adam_beta2),
+        )
+        stream = PromptStream(shop.sets.train, derive(recipe.seed, "rl"), self.config.revisit)
+        self.collector = Collector(self.config, stream, self._sample, self._old_logprobs)
+        reference = shop.bench(recipe.model.path) if self.config.kl_weight > 0 else None
+        sampling = (recipe.sampling.temperature, shop.max_tokens)
+        self.updater = Updater(self.bench, self.optimizer, self.config, sampling, reference)
+        self.rescore = self.config.old_logprobs == "trainer" or (
+            self.config.old_logprobs == "auto" and not isinstance(self.bench.engine, NativeEngine)
+        )
+        self.progress = _Progress()
+        self.rollouts: list[dict[str, Any]] = []
+
+    def run(self) -> dict[str, Any]:
+        self._resume()
+        total = self.config.steps
+        with tqdm(total=total, initial=self.progress.step, desc="RL", unit="step") as bar:
+            if self.progress.step == 0 and self.progress.best_score < 0:
+                self._evaluate()
+                self._save()
+            while self.progress.step < total:
+                bar.set_postfix(self._step())
+                bar.update()
+        return self._finish()
+
+    def _step(self) -> dict[str, str]:
+        start, step = time.monotonic(), self.progress.step
+        collected = self.collector.collect(step)
+        sampled_at = time.monotonic()
+        learning_rate = lr_at(step, self.config.learning_rate, self.config.warmup_steps)
+        figures = self.updater.update(collected.kept, learning_rate) if collected.kept else {}
+        self.progress.step += 1
+        self._count(collected)
+        values = self._values(collected) | figures | {"lr": learning_rate, "seconds": time.monotonic() - start}
+        tokens = sum(len(t.tokens) for group in collected.sampled for t in group.trajectories)
+        values["tokens_per_second"] = tokens / max(sampled_at - start, 1e-9)
+        self.progress.seconds += time.monotonic() - start
+        self.shop.run.metric("rl", self.progress.step, values)
+        self.rollouts += [t.to_json() | {"tokens": [], "logprobs": []} for g in collected.sampled for t in g.trajectories]
+        last = self.progress.step == self.config.steps
+        best = (last or self.progress.step % self.config.eval_every == 0) and self._evaluate()
+        if best or last or self.progress.step % self.config.checkpoint_every == 0:
+            self._save()
+        return {
+            "accuracy": f"{values['accuracy']:.2f}",
+            "format": f"{values['format']:.2f}",
+            "tokens": f"{values['length']:.0f}",
+            "groups": f"{len(collected.kept)}/{len(collected.sampled)}",
+        }
+
+    def _sample(self, problems: Sequence[Problem], step: int, turn: int) -> Iterable[Group]:
+        params, size = self.shop.sampled, self.config.group_size
+        seed = self.shop.recipe.seed
+        requests = [Request(p, size, params, derive(seed, "rl", step, turn, p.id)) for p in problems]
+        return sample_judged(self.bench.engine, requests, "rl")
+
+    def _old_logprobs(self, group: Group) -> LogProbsPerToken:
+        """The log-probabilities that ratios start from: the sampler's own, or the trainer's where the two can differ."""
+        if not self.rescore:
+            return tuple(t.logprobs for t in group.trajectories)
+        rows = prompt_rows(self.bench, group)
+        scores: list[tuple[float, ...]] = [()] * len(rows)
+        for batch in micro_batches(rows, self.config.micro_tokens):
+            with torch.no_grad():
+                scored = completion_logprobs(
+                    self.bench.policy, [rows[i] for i in batch], self.shop.recipe.sampling.temperature
+                )
+            for i, values in zip(batch, scored.values.split(scored.lengths), strict=True):
+                scores[i] = tuple(values.tolist())
+        return tuple(scores)
+
+    def _values(self, collected: Collected) -> dict[str, float]:
+        drawn = [t for group in collected.sampled for t in group.trajectories]
+        count = max(1, len(drawn))
+        max_tokens = self.shop.max_tokens
+        return {
+            "reward": sum(reward(t, self.config, max_tokens) for t in drawn) / count,
+            "accuracy": mean_strict(drawn),
+            "format": sum(t.verdict is not None and t.verdict.well_formed for t in drawn) / count,
+            "length": sum(len(t.tokens) for t in drawn) / count,
+            "groups_kept": len(collected.kept),
+            "groups_sampled": len(collected.sampled),
+            "filter_rate": collected.filter_rate,
+            "carried": collected.carried,
+            "refill_rounds": max(0, collected.rounds - 1),
+        }
+
+    def _count(self, collected: Collected) -> None:
+        progress, wanted = self.progress, self.config.prompts_per_step
+        progress.groups_sampled += len(collected.sampled)
+        progress.all_right += sum(group.solve_rate == 1 for group in collected.sampled)
+        progress.all_wrong += sum(group.solve_rate == 0 for group in collected.sampled)
+        progress.groups_trained += len(collected.kept)
+        progress.trajectories += sum(len(kept.group.trajectories) for kept in collected.kept)
+        progress.empty_steps += not collected.kept
+        progress.short_steps += 0 < len(collected.kept) < wanted
+
+    def _evaluate(self) -> bool:
+        """Scores dev problems greedy and sampled; whether their mean is the best so far."""
+        dev = self.shop.sets.dev
+        stride = max(1, len(dev) // self.config.eval_problems)
+        problems = dev[::stride][: self.config.eval_problems]
+        scores = {}
+        for mode, params in (("greedy", self.shop.greedy), ("sampled", self.shop.sampled)):
+            requests = [Request(p, 1, params, derive(self.shop.recipe.seed, "rl-dev", p.id)) for p in problems]
+            groups = sample_judged(self.bench.engine, requests, "rl-dev", f"dev {mode}")
+            scores[mode] = mean_strict([t for group in groups for t in group.trajectories])
+        self.shop.run.metric("rl-dev", self.progress.step, scores)
+        score = sum(scores.values()) / len(scores)
+        text = ", ".join(f"{mode} {100 * value:.1f} %" for mode, value in scores.items())
+        self.shop.run.log(f"RL step {self.progress.step}: {len(problems)} dev problems, {text}")
+        if score <= self.progress.best_score:
+            return False
+        self.progress.best_score, self.progress.best_step = score, self.progress.step
+        return True
+
+    def _checkpoint(self, step: int) -> Path:
+        return self.stage.path / f"checkpoint-{step}"
+
+    def _save(self) -> None:
+        if self.rollouts:
+            file = self.stage.path / f"trajectories-{self.progress.step:06d}.jsonl"
+            write_atomic(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rollouts))
+            self.rollouts = []
+        state = {"progress": asdict(self.progress), "collector": self.collector.state_dict()}
+        save_training(self._checkpoint(self.progress.step), self.bench.policy, self.optimizer, state)
+        prune(self.stage.path, self.config.keep_checkpoints, [self._checkpoint(self.progress.best_step)])
+
+    def _resume(self) -> None:
+        found = newest(self.stage.path)
+        if found is not None:
+            state = load_training(found, self.bench.policy, self.optimizer)
+            self.progress = _Progress(**state["progress"])
+            self.collector.load_state_dict(state["collector"])
+            self.shop.run.log(f"RL: going on from {found.name}")
+        for curve in ("rl", "rl-dev"):
+            self.shop.run.truncate_metrics(curve, self.progress.step if found is not None else -1)
+
+    def _finish(self) -> dict[str, Any]:
+        progress = self.progress
+        best = self._checkpoint(progress.best_step)
+        self.bench.policy.load_weights(best / MODEL_FOLDER)
+        self.bench.policy.save(self.stage.path / MODEL_FOLDER)
+        self.shop.run.log(f"RL: the best of {progress.step} steps on dev is step {progress.best_step}")
+        for number, what in ((progress.short_steps, "smaller than asked"), (progress.empty_steps, "without any group")):
+            if number:
+                text = f"RL: {number} of {progress.step} steps were {what}: too few problems were solved sometimes"
+                self.shop.run.event("warning", text=text)
+        return {
+            "steps": progress.step,
+            "best_step": progress.best_step,
+            "counts": {"problems": progress.groups_sampled, "used": progress.trajectories},
+            "dropped": {
+                "group all right": progress.all_right * self.config.group_size,
+                "group all wrong": progress.all_wrong * self.config.group_size,
+            },
+        }

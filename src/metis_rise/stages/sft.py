@@ -1,0 +1,161 @@
+"""Stage 5: supervised fine-tuning in curriculum stages (paper, stage 2): first what the model can already do
+sometimes, then what the expert showed, each with replay of mastered problems so that nothing is unlearnt."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from metis_rise.policy.forward import Row, completion_logprobs, micro_batches
+from metis_rise.policy.objectives import aggregate
+from metis_rise.policy.optimizer import Optimizer, lr_at
+from metis_rise.recipe.sft import SFTStage
+from metis_rise.seeding import derive
+from metis_rise.stages import distill
+from metis_rise.stages.diagnose import JOURNAL, read_trajectories
+from metis_rise.stages.expert_sources import make_expert
+from metis_rise.stages.workshop import MODEL_FOLDER, Bench, Workshop
+from metis_rise.types import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A problem and the completion that is taught for it."""
+
+    problem: Problem
+    text: str
+
+
+def run(shop: Workshop) -> dict[str, Any]:
+    """Runs the curriculum stages in order; a stage whose model folder is there is not repeated."""
+    stage = shop.run.stage("sft")
+    pools = _pools(shop)
+    model, results = shop.model_after("rl"), []
+    for number, config in enumerate(shop.recipe.sft.stages):
+        folder = stage.path / f"model-{config.name}"
+        examples, replay = curriculum(config, pools, derive(shop.recipe.seed, "sft", number))
+        result: dict[str, Any] = {"name": config.name, "examples": len(examples), "replay": len(replay)}
+        if not examples:
+            shop.run.event("warning", text=f"sft: stage {config.name} has no examples and was skipped")
+        else:
+            if not folder.exists():
+                _train(shop, config, [*examples, *replay], model, folder, number)
+            model = folder
+        results.append(result | _losses(shop, config))
+    bench = shop.bench(model)
+    bench.policy.save(stage.path / MODEL_FOLDER)
+    used = sum(result["examples"] + result["replay"] for result in results)
+    return {"stages": results, "counts": {"used": used}, "dropped": {}}
+
+
+def curriculum(
+    config: SFTStage, pools: dict[str, list[Example]], seed: int
+) -> tuple[list[Example], list[Example]]:
+    """The examples of one curriculum stage and its replay, drawn from what the stage itself does not teach."""
+    examples = [example for name in config.data for example in pools[name]]
+    rest = [example for name in ("mastered", "self") if name not in config.data for example in pools[name]]
+    count = min(len(rest), round(config.replay * len(examples)))
+    return examples, Random(seed).sample(rest, count)
+
+
+def _pools(shop: Workshop) -> dict[str, list[Example]]:
+    problems = {problem.id: problem for problem in shop.sets.train}
+
+    def read(stage: str, file: str) -> list[Example]:
+        found = read_trajectories(shop.run.stage(stage).path / file)
+        return [Example(problems[key], t.text) for key, trajectories in found.items() for t in trajectories]
+
+    return {
+        "self": read("distill", JOURNAL),
+        "mastered": read("distill", distill.REPLAY),
+        "expert": read("expert", JOURNAL),
+    }
+
+
+def _train(
+    shop: Workshop, config: SFTStage, examples: Sequence[Example], model: Path, folder: Path, number: int
+) -> None:
+    sft, seed = shop.recipe.sft, derive(shop.recipe.seed, "sft-order", number)
+    bench = shop.bench(model)
+    optimizer = Optimizer(
+        bench.policy,
+        weight_decay=sft.weight_decay,
+        max_grad_norm=sft.max_grad_norm,
+        betas=(0.9, sft.adam_beta2),
+    )
+    curve = f"sft-{config.name}"
+    shop.run.truncate_metrics(curve, -1)
+    rows, held_out = _rows(bench, examples), _held_out(shop, bench)
+    per_epoch = math.ceil(len(rows) / config.batch_size)
+    total, step = config.epochs * per_epoch, 0
+    _log_held_out(shop, bench, held_out, config.name, 0)
+    with tqdm(total=total, desc=f"SFT {config.name}", unit="step") as bar:
+        for epoch in range(config.epochs):
+            order = list(range(len(rows)))
+            Random(derive(seed, epoch)).shuffle(order)
+            for start in range(0, len(order), config.batch_size):
+                began = time.monotonic()
+                batch = [rows[i] for i in order[start : start + config.batch_size]]
+                learning_rate = lr_at(step, config.learning_rate, sft.warmup_steps, total)
+                loss = _backward(bench, batch, sft.micro_tokens)
+                norm, tokens, step = optimizer.step(learning_rate), sum(len(c) for _, c in batch), step + 1
+                values = {"loss": loss, "lr": learning_rate, "grad_norm": norm, "tokens": tokens}
+                shop.run.metric(curve, step, values | {"seconds": time.monotonic() - began})
+                bar.set_postfix(loss=f"{loss:.3f}")
+                bar.update()
+            _log_held_out(shop, bench, held_out, config.name, step)
+    bench.policy.save(folder)
+
+
+def _rows(bench: Bench, examples: Sequence[Example]) -> list[Row]:
+    return [(bench.prompt(example.problem), bench.policy.completion_ids(example.text)) for example in examples]
+
+
+def _backward(bench: Bench, batch: Sequence[Row], micro_tokens: int) -> float:
+    """Gradients of the mean negative log-likelihood per token of `batch`; returns that mean."""
+    tokens, loss = sum(len(completion) for _, completion in batch), 0.0
+    for part in micro_batches(batch, micro_tokens):
+        scored = completion_logprobs(bench.policy, [batch[i] for i in part])
+        objective: Tensor = aggregate(-scored.values, scored.lengths, "token", tokens)
+        objective.backward()  # type: ignore[no-untyped-call]
+        loss += float(objective.detach())
+    return loss
+
+
+def _held_out(shop: Workshop, bench: Bench) -> list[Row]:
+    """Expert solutions of dev problems: their loss says whether what is taught carries over."""
+    expert = make_expert(shop.recipe)
+    solved = [(problem, expert.solve(problem)) for problem in shop.sets.dev]
+    rows = _rows(bench, [Example(problem, text) for problem, text in solved if text is not None])
+    return [row for row in rows if len(row[1]) <= shop.max_tokens]
+
+
+def _log_held_out(shop: Workshop, bench: Bench, rows: Sequence[Row], stage: str, step: int) -> None:
+    if not rows:
+        return
+    total = 0.0
+    with torch.no_grad():
+        for part in micro_batches(rows, shop.recipe.sft.micro_tokens):
+            total -= float(completion_logprobs(bench.policy, [rows[i] for i in part]).values.sum())
+    loss = total / sum(len(completion) for _, completion in rows)
+    shop.run.metric(f"sft-{stage}-heldout", step, {"loss": loss})
+
+
+def _losses(shop: Workshop, config: SFTStage) -> dict[str, Any]:
+    """First and last losses of a curriculum stage, from its metrics."""
+    found: dict[str, Any] = {}
+    for key, curve in (("loss", f"sft-{config.name}"), ("heldout", f"sft-{config.name}-heldout")):
+        rows = shop.run.metrics(curve)
+        if rows:
+            found |= {f"{key}_first": rows[0]["values"]["loss"], f"{key}_last": rows[-1]["values"]["loss"]}
+            found |= {"steps": rows[-1]["step"]}
+    return found

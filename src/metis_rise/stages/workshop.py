@@ -1,0 +1,115 @@
+"""What every stage works with: the recipe, the run, the problems, and a model that can be sampled and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from metis_rise.engines.base import Engine, Request, SamplingParams
+from metis_rise.engines.native import NativeEngine
+from metis_rise.policy.model import Policy
+from metis_rise.policy.prompt import Prompt
+from metis_rise.problems.dataset import ProblemSets
+from metis_rise.problems.images import ImageStore
+from metis_rise.problems.prompt import build_messages, load_system
+from metis_rise.problems.world import check_chain
+from metis_rise.recipe import Recipe
+from metis_rise.run import Run
+from metis_rise.types import Group, Problem, StopReason, Trajectory
+from metis_rise.verifier.judge import judge
+
+MODEL_FOLDER = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One loaded model with the prompts it has seen and the engine that samples it."""
+
+    policy: Policy
+    engine: Engine
+    prompts: Prompts
+
+    def prompt(self, problem: Problem) -> Prompt:
+        """The encoded prompt of a problem."""
+        return self.prompts(problem)
+
+
+@dataclass(slots=True)
+class Prompts:
+    """Encodes problems for one policy, each once."""
+
+    policy: Policy
+    store: ImageStore
+    system: str | None
+    _known: dict[str, Prompt] = field(default_factory=dict)
+
+    def __call__(self, problem: Problem) -> Prompt:
+        """The prompt of `problem`, kept for later."""
+        if problem.id not in self._known:
+            images = [self.store.open(key) for key in problem.images]
+            self._known[problem.id] = self.policy.encode(build_messages(problem, self.system), images)
+        return self._known[problem.id]
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """A run at work. `max_tokens` is the longest completion, settled before the first stage (lengths.py)."""
+
+    recipe: Recipe
+    run: Run
+    store: ImageStore
+    sets: ProblemSets
+    max_tokens: int
+
+    def bench(self, model: str | Path) -> Bench:
+        """Loads a model by name or folder, and an engine on it."""
+        config = self.recipe.model
+        policy = Policy.load(
+            model,
+            dtype=config.dtype,
+            device=config.device,
+            freeze_vision=config.freeze_vision,
+            min_pixels=config.min_pixels,
+            max_pixels=config.max_pixels,
+        )
+        system = load_system(self.recipe.prompt.system)
+        policy.trained_with(system)
+        prompts = Prompts(policy, self.store, system)
+        return Bench(policy, NativeEngine(policy, prompts, self.recipe.sampling.batch_tokens), prompts)
+
+    def model_after(self, stage: str) -> Path:
+        """The folder of the model that `stage` ("rl" or "sft") made."""
+        return self.run.stage(stage).path / MODEL_FOLDER
+
+    @property
+    def sampled(self) -> SamplingParams:
+        """The recipe's sampling settings."""
+        config = self.recipe.sampling
+        return SamplingParams(config.temperature, config.top_p, config.top_k, self.max_tokens)
+
+    @property
+    def greedy(self) -> SamplingParams:
+        """The likeliest completion, as long as the recipe allows."""
+        return SamplingParams(temperature=0.0, max_tokens=self.max_tokens)
+
+
+def sample_judged(
+    engine: Engine, requests: Sequence[Request], source: str, description: str | None = None
+) -> Iterator[Group]:
+    """Groups as they finish, every trajectory with its verdict; a progress bar when `description` is given."""
+    groups = engine.sample(requests)
+    if description is not None:
+        groups = tqdm(groups, total=len(requests), desc=description, unit="problem", leave=False)
+    for group in groups:
+        trajectories = tuple(judged(group.problem, t, source) for t in group.trajectories)
+        yield Group(group.problem, trajectories)
+
+
+def judged(problem: Problem, trajectory: Trajectory, source: str) -> Trajectory:
+    """The trajectory with the verifier's verdict, its chain checked where the problem has a checker."""
+    verdict = judge(problem, trajectory.text, ended=trajectory.stop is StopReason.EOS)
+    fault = check_chain(problem, trajectory.text)
+    return trajectory.judged(verdict, source, fault)

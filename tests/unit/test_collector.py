@@ -1,0 +1,127 @@
+"""Online filtering, refill and carry-over, with a sampler whose accuracies are written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from metis_rise.recipe import RLConfig
+from metis_rise.stages.collector import Collector, KeptGroup
+from metis_rise.stages.prompt_stream import PromptStream
+from metis_rise.types import AnswerType, Group, Problem, Trajectory, Verdict
+
+
+def group(problem: Problem, accuracy: float, size: int = 4) -> Group:
+    right = round(accuracy * size)
+    verdicts = [Verdict(i < right, True, "1", "box") for i in range(size)]
+    trajectories = [
+        Trajectory(problem.id, i, "t", (1, 2), (-0.1234567890123, -0.5), verdict=v) for i, v in enumerate(verdicts)
+    ]
+    return Group(problem, tuple(trajectories))
+
+
+class World:
+    """Problems p0, p1, ... with fixed accuracies; remembers what was asked."""
+
+    def __init__(self, accuracies: Sequence[float], **config: object) -> None:
+        self.problems = [Problem(f"p{i}", f"q{i}", "1", AnswerType.NUMBER) for i in range(len(accuracies))]
+        self.accuracy = dict(zip((p.id for p in self.problems), accuracies, strict=True))
+        self.asked: list[list[str]] = []
+        self.config = RLConfig(**{"prompts_per_step": 4, "refill_rounds": 2, "revisit": 1.0, **config})
+        self.collector = self.make()
+
+    def make(self) -> Collector:
+        stream = PromptStream(self.problems, seed=0, revisit=self.config.revisit)
+        return Collector(self.config, stream, self.sample, lambda g: tuple(t.logprobs for t in g.trajectories))
+
+    def sample(self, problems: Sequence[Problem], step: int, turn: int) -> list[Group]:
+        self.asked.append([p.id for p in problems])
+        return [group(p, self.accuracy[p.id]) for p in problems]
+
+
+def test_groups_all_right_or_all_wrong_are_dropped():
+    world = World([0.0, 1.0, 0.5, 0.25], refill_rounds=0)
+    collected = world.collector.collect(0)
+    assert {kept.group.solve_rate for kept in collected.kept} == {0.5, 0.25}
+    assert collected.filter_rate == 0.5
+
+
+def test_a_step_is_refilled_until_it_is_full():
+    world = World([0.5] * 8 + [0.0] * 8)
+    collected = world.collector.collect(0)
+    assert len(collected.kept) == 4
+    assert collected.rounds == len(world.asked) <= 3
+
+
+def test_refill_stops_after_its_rounds_with_a_smaller_step_and_never_with_junk():
+    world = World([0.5] + [0.0] * 40, refill_rounds=2)
+    collected = world.collector.collect(0)
+    assert len(world.asked) == 3
+    assert len(collected.kept) <= 1
+    assert all(0 < kept.group.solve_rate < 1 for kept in collected.kept)
+
+
+def test_no_group_at_all_gives_an_empty_step():
+    collected = World([0.0] * 10).collector.collect(0)
+    assert collected.kept == []
+    assert collected.filter_rate == 1.0
+
+
+def test_surplus_is_trained_on_in_the_next_step_before_new_sampling():
+    world = World([0.5] * 12, prompts_per_step=4)
+    collector = world.collector
+    collector._surplus = [KeptGroup(group(p, 0.5), 0, ((-0.1, -0.5),) * 4) for p in world.problems[:3]]
+    collected = collector.collect(1)
+    assert collected.carried == 3
+    assert [kept.group.problem.id for kept in collected.kept[:3]] == ["p0", "p1", "p2"]
+    assert len(world.asked[0]) == 1
+
+
+def test_surplus_too_old_is_thrown_away():
+    world = World([0.5] * 12, carry_steps=1)
+    world.collector._surplus = [KeptGroup(group(p, 0.5), 0, ((-0.1, -0.5),) * 4) for p in world.problems[:3]]
+    collected = world.collector.collect(2)
+    assert collected.carried == 0
+    assert all(kept.step == 2 for kept in collected.kept)
+
+
+def test_a_refill_round_that_finds_more_than_is_missing_carries_the_rest():
+    world = World([0.0] * 3 + [0.5] * 30, prompts_per_step=4, revisit=1.0)
+    world.problems.sort(key=lambda p: world.accuracy[p.id])
+    stream = PromptStream(world.problems, 0, 1.0)
+    stream._order = list(range(len(world.problems)))
+    collector = Collector(world.config, stream, world.sample, lambda g: tuple(t.logprobs for t in g.trajectories))
+    first = collector.collect(0)
+    assert len(first.kept) == 4
+    second = collector.collect(1)
+    assert second.carried == len(world.asked[0]) + len(world.asked[1]) - 3 - 4 > 0
+
+
+def test_closed_bounds_are_the_mm_eureka_filter():
+    accuracies = [0.0, 0.25, 0.75, 1.0]
+    world = World(accuracies, refill_rounds=0, filter_low=0.25, filter_high=0.75, filter_bounds="closed")
+    assert {k.group.solve_rate for k in world.collector.collect(0).kept} == {0.25, 0.75}
+    world = World(accuracies, refill_rounds=0, filter_low=0.25, filter_high=0.75, filter_bounds="open")
+    assert world.collector.collect(0).kept == []
+
+
+def test_state_keeps_log_probabilities_exactly():
+    world = World([0.5] * 12)
+    kept = KeptGroup(group(world.problems[0], 0.5), 3, ((-0.1234567890123, -0.5),) * 4)
+    world.collector._surplus = [kept]
+    state = json.loads(json.dumps(world.collector.state_dict()))
+    other = world.make()
+    other.load_state_dict(state)
+    assert other._surplus == [kept]
+
+
+@pytest.mark.parametrize("carry_steps", [0, 1])
+def test_without_carrying_the_surplus_is_dropped(carry_steps: int):
+    world = World([0.0] * 3 + [0.5] * 30, carry_steps=carry_steps)
+    stream = PromptStream(world.problems, 0, 1.0)
+    stream._order = list(range(len(world.problems)))
+    collector = Collector(world.config, stream, world.sample, lambda g: tuple(t.logprobs for t in g.trajectories))
+    collector.collect(0)
+    assert bool(collector._surplus) == bool(carry_steps)
