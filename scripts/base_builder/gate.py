@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
 from base_builder.lessons import DESCRIBE
 from base_builder.pictures import patches
 from metis_rise.engines.base import Request, SamplingParams
@@ -72,7 +73,9 @@ def measure(folder: Path) -> GateReport:
 
         captions = _run(policy, describe, pictured, greedy, 1)
         figures = {
-            "captions": _rates({g.problem.id: (g.problem, [_caption(g.problem) == g.trajectories[0].text]) for g in captions}),
+            "captions": _rates(
+                {g.problem.id: (g.problem, [_caption(g.problem) == g.trajectories[0].text]) for g in captions}
+            ),
             "forced": _strict(_run(policy, forced, known, greedy, 1), _FORCED),
             "greedy": _strict(_run(policy, plain, problems, greedy, 1)),
             "sampled": _strict(_run(policy, plain, problems, sampled, _SAMPLES)),

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from random import Random
 
 import torch
-from base_builder.lessons import Lesson, Mix, facts, lesson
-from base_builder.optimizer import MuonAdam
-from base_builder.pictures import IMAGE_TOKENS, features, patches
-from metis_rise.problems import world
-from metis_rise.problems.world.canvas import GRID
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 from tqdm import trange
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGeneration
+
+from base_builder.lessons import Lesson, Mix, facts, lesson
+from base_builder.optimizer import MuonAdam
+from base_builder.pictures import IMAGE_TOKENS, features, patches
+from metis_rise.problems import world
+from metis_rise.problems.world.canvas import GRID
 
 _FACT_SHARE = {False: 0.20, True: 0.12}
 # The dial needs the longest chains and was the weakest family of every earlier base.
@@ -41,7 +42,9 @@ class Classroom:
         self._weights = list(_FAMILY_WEIGHTS.values())
         head, tail = self._chat("<image>").split("<image>")
         self._head, self._tail = self._ids(head), self._ids(tail)
-        self._vision = [tokenizer.convert_tokens_to_ids(t) for t in ("<|vision_start|>", "<|image_pad|>", "<|vision_end|>")]
+        self._vision = [
+            tokenizer.convert_tokens_to_ids(t) for t in ("<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
+        ]
         self.image_start = len(self._head) + 1
 
     def _chat(self, request: str) -> str:

@@ -7,18 +7,29 @@ from random import Random
 from typing import Any
 
 import torch
-from base_builder.architecture import HIDDEN
-from base_builder.optimizer import MuonAdam
-from base_builder.pictures import features, patches
-from metis_rise.problems import world
-from metis_rise.problems.world.canvas import COLOURS, GRID
 from torch import nn
 from torch.nn import functional
 from tqdm import trange
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from base_builder.architecture import HIDDEN
+from base_builder.optimizer import MuonAdam
+from base_builder.pictures import features, patches
+from metis_rise.problems import world
+from metis_rise.problems.world.canvas import COLOURS, GRID
+
 _CELLS = GRID * GRID
-_CLASSES = {"colour": 7, "height": 10, "price": 10, "hand": 12, "dot": 2, "tens": 11, "units": 11, "row": 4, "column": 4}
+_CLASSES = {
+    "colour": 7,
+    "height": 10,
+    "price": 10,
+    "hand": 12,
+    "dot": 2,
+    "tens": 11,
+    "units": 11,
+    "row": 4,
+    "column": 4,
+}
 _SPARSE = ("tens", "units", "dot")
 _COLOUR_NAMES = list(COLOURS)
 _LABEL_CELLS = {"top": GRID + 1, "left": 3 * GRID, "right": 3 * GRID + 3}
@@ -55,7 +66,9 @@ def teach_perception(model: Qwen2_5_VLForConditionalGeneration, steps: int, batc
     families = [f for f in world.FAMILIES if f != "story"] + ["dial", "angle"]
     accuracy: dict[str, float] = {}
     for step in (bar := trange(steps, desc="perception", mininterval=5)):
-        drawn = [(f, next(world.drafts(f, rng.choice(world.LEVELS), "base", rng))) for f in rng.choices(families, k=batch)]
+        drawn = [
+            (f, next(world.drafts(f, rng.choice(world.LEVELS), "base", rng))) for f in rng.choices(families, k=batch)
+        ]
         seen = features(model, patches([world.picture(f, d, rng) for f, d in drawn]))
         labels = [cell_labels(f, d.state) for f, d in drawn]
         loss = sum(_head_loss(name, head, seen, labels, accuracy) for name, head in heads.items())

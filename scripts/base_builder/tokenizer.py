@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
 from base_builder.lessons import DESCRIBE, FACTS, read_request
 from metis_rise.problems import world
 from metis_rise.problems.world.chain import completion
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 SPECIAL = (
     "<|endoftext|>",

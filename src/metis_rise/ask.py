@@ -8,17 +8,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from metis_rise.errors import InputError
 from metis_rise.engines.base import Request, SamplingParams
 from metis_rise.engines.native import NativeEngine
+from metis_rise.errors import InputError
 from metis_rise.policy.model import Policy
 from metis_rise.problems.images import ImageError, ImageStore
-from metis_rise.problems.prompt import RISE, build_messages, load_system
+from metis_rise.problems.prompt import build_messages
+from metis_rise.stages.workshop import AUTO, system_prompt
 from metis_rise.types import AnswerType, Problem, StopReason, Trajectory
 from metis_rise.verifier.extract import extract
-
-TRAINED = "auto"
-"""The setting for the system prompt that the model was trained with, or ours where its folder names none."""
 
 
 def ask(
@@ -27,12 +25,12 @@ def ask(
     question: str,
     max_tokens: int,
     temperature: float,
-    system: str | None = TRAINED,
+    system: str | None = AUTO,
     seed: int = 0,
 ) -> Trajectory:
     """The model's answer to `question` about the picture file `image`.
 
-    `system` is as in a recipe's prompt.system, or `TRAINED`. Raises InputError for a bad model, picture or prompt.
+    `system` is as in a recipe's prompt.system. Raises InputError for a bad model, picture or prompt.
     """
     with tempfile.TemporaryDirectory() as scratch:
         store = ImageStore(Path(scratch))
@@ -42,16 +40,17 @@ def ask(
             raise InputError(f"{image}: {error}") from error
         problem = Problem("ask", question, "", AnswerType.TEXT, images=(key,))
         policy = Policy.load(model)
-        prompt = policy.encode(build_messages(problem, _prompt(policy, system)), [store.open(key)])
+        prompt = policy.encode(build_messages(problem, system_prompt(policy, system)), [store.open(key)])
     engine = NativeEngine(policy, lambda _: prompt)
     (group,) = engine.sample([Request(problem, 1, SamplingParams(temperature, max_tokens=max_tokens), seed)])
     return group.trajectories[0]
 
 
-def _prompt(policy: Policy, system: str | None) -> str | None:
-    if system != TRAINED:
-        return load_system(system)
-    return policy.system if policy.knows_system else load_system(RISE)
+def ask_and_show(
+    model: str, image: Path, question: str, max_tokens: int, temperature: float, system: str | None
+) -> None:
+    """`ask`, then `show` on the terminal."""
+    show(ask(model, image, question, max_tokens, temperature, system), Console())
 
 
 def show(trajectory: Trajectory, console: Console) -> None:

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import resource
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
-from metis_rise import __version__
-from metis_rise.problems.dataset import SPLITS, ProblemSets, make_sets
-from metis_rise.problems.images import ImageStore
-from metis_rise.problems.reader import dump_problems, load_problems
-from metis_rise.recipe import Recipe, resolved
+from metis_rise.opening import open_workshop
+from metis_rise.recipe import Recipe
 from metis_rise.report.html import write_report
 from metis_rise.report.terminal import print_report
-from metis_rise.run import Run, write_atomic
+from metis_rise.run import write_atomic
 from metis_rise.stages import diagnose, distill, evaluate, expert, rl, sft
-from metis_rise.stages.lengths import fit_max_tokens
 from metis_rise.stages.workshop import Workshop
 
 STAGES: dict[str, Callable[[Workshop], dict[str, Any]]] = {
@@ -55,34 +47,12 @@ def run_stage(recipe: Recipe, root: Path, name: str, stage: str) -> Path:
     return shop.run.path
 
 
-def report(run_folder: Path) -> Path:
-    """Writes report.html anew from what the run folder holds; returns its path."""
-    return write_report(run_folder)
-
-
-def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False) -> Workshop:
-    """The run's folder with its problems in it, created or taken up again."""
-    torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
-    torch.manual_seed(recipe.seed)
-    run = Run.open(root, name, resolved(recipe), fresh=fresh)
-    store = ImageStore(run.path / "images")
-    sets = _problems(recipe, run, store)
-    max_tokens = fit_max_tokens(recipe, sets.train)
-    run.event("start", environment=_environment(), max_tokens=max_tokens)
-    return Workshop(recipe, run, store, sets, max_tokens)
-
-
-def _problems(recipe: Recipe, run: Run, store: ImageStore) -> ProblemSets:
-    """The problems as they were when the run began; a later change of the source does not reach a run under way."""
-    files = {split: run.path / "problems" / f"{split}.jsonl" for split in SPLITS}
-    if not all(file.exists() for file in files.values()):
-        made = make_sets(recipe.problems, recipe.seed, store)
-        for split, problems in made.named().items():
-            dump_problems(problems, files[split])
-    sets = ProblemSets(*(load_problems(files[split]) for split in SPLITS))
-    counts = ", ".join(f"{len(problems)} {split}" for split, problems in sets.named().items())
-    run.log(f"{run.path}: {counts} problems")
-    return sets
+def report(run_folder: Path) -> None:
+    """Writes report.html anew from what the run folder holds and prints its tables."""
+    page = write_report(run_folder)
+    console = Console()
+    print_report(run_folder, console)
+    console.print(f"report: {page}")
 
 
 def _do(shop: Workshop, name: str) -> None:
@@ -117,15 +87,3 @@ def _conclude(shop: Workshop) -> None:
     page = write_report(shop.run.path)
     print_report(shop.run.path, Console())
     shop.run.log(f"report: {page}")
-
-
-def _environment() -> dict[str, Any]:
-    packages = {package: version(package) for package in ("torch", "transformers")}
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "packages": {"metis-rise": __version__} | packages,
-    }

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from metis_rise.problems import world
 from metis_rise.problems.world.chain import Draft, Step, chain_fault, completion
 
@@ -22,7 +23,14 @@ DIAL = Draft(
     answer="11",
     state={},
     readings=(("hand", "3"),),
-    plan=(Step("forward 10", ("hand",)), Step("3+10=13"), Step("13-12=1"), Step("back 2"), Step("1+12=13"), Step("13-2=11")),
+    plan=(
+        Step("forward 10", ("hand",)),
+        Step("3+10=13"),
+        Step("13-12=1"),
+        Step("back 2"),
+        Step("1+12=13"),
+        Step("13-2=11"),
+    ),
 )
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
+
+from metis_rise.errors import InputError
 from metis_rise.problems import world
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.world.canvas import COLOURS
-
-from metis_rise.errors import InputError
 from metis_rise.types import StopReason, Trajectory
 from metis_rise.verifier.judge import judge
 
@@ -42,7 +42,12 @@ def test_another_seed_makes_other_problems(tmp_path: Path):
 @pytest.mark.parametrize("family", world.FAMILIES)
 def test_splits_share_no_latent_state(family: str):
     keys = {
-        split: {(d.question, d.caption) for level in world.LEVELS for seed in (0, 1) for d in sample(family, level, split, 300, seed)}
+        split: {
+            (d.question, d.caption)
+            for level in world.LEVELS
+            for seed in (0, 1)
+            for d in sample(family, level, split, 300, seed)
+        }
         for split in SPLITS
     }
     for i, split in enumerate(SPLITS):
@@ -64,7 +69,9 @@ def test_asking_for_more_problems_than_exist_says_so(tmp_path: Path):
 @pytest.mark.parametrize("family", world.FAMILIES)
 @pytest.mark.parametrize("level", world.LEVELS)
 def test_the_expert_is_right_and_its_chain_holds(family: str, level: int, tmp_path: Path):
-    problems = [p for p in world.make_problems("train", 8, 1, ImageStore(tmp_path)) if p.family == family and p.level == level]
+    problems = [
+        p for p in world.make_problems("train", 8, 1, ImageStore(tmp_path)) if p.family == family and p.level == level
+    ]
     assert problems
     for problem in problems:
         text = world.expert(problem)

@@ -25,7 +25,7 @@ Scorer = Callable[[Group], LogProbsPerToken]
 
 @dataclass(frozen=True, slots=True)
 class KeptGroup:
-    """A group to train on: the step that sampled it, and per trajectory the log-probabilities that ratios start from."""
+    """A group to train on, the step that sampled it, and the log-probabilities that its ratios start from."""
 
     group: Group
     step: int

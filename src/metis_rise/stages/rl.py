@@ -25,6 +25,7 @@ from metis_rise.policy.optimizer import Optimizer, lr_at
 from metis_rise.run import Stage, write_atomic
 from metis_rise.seeding import derive
 from metis_rise.stages.collector import Collected, Collector, LogProbsPerToken
+from metis_rise.stages.dev import score_dev
 from metis_rise.stages.prompt_stream import PromptStream
 from metis_rise.stages.update import Updater, prompt_rows, reward
 from metis_rise.stages.workshop import MODEL_FOLDER, Bench, Workshop, sample_judged
@@ -38,7 +39,6 @@ class _Progress:
     step: int = 0
     best_step: int = 0
     best_score: float = -1.0
-    seconds: float = 0.0
     short_steps: int = 0
     empty_steps: int = 0
     groups_sampled: int = 0
@@ -93,15 +93,16 @@ class _Training:
         collected = self.collector.collect(step)
         sampled_at = time.monotonic()
         learning_rate = lr_at(step, self.config.learning_rate, self.config.warmup_steps)
-        figures = self.updater.update(collected.kept, learning_rate) if collected.kept else {}
+        figures = self.updater.update(collected.kept, step, learning_rate) if collected.kept else {}
         self.progress.step += 1
         self._count(collected)
         values = self._values(collected) | figures | {"lr": learning_rate, "seconds": time.monotonic() - start}
         tokens = sum(len(t.tokens) for group in collected.sampled for t in group.trajectories)
         values["tokens_per_second"] = tokens / max(sampled_at - start, 1e-9)
-        self.progress.seconds += time.monotonic() - start
         self.shop.run.metric("rl", self.progress.step, values)
-        self.rollouts += [t.to_json() | {"tokens": [], "logprobs": []} for g in collected.sampled for t in g.trajectories]
+        self.rollouts += [
+            t.to_json() | {"tokens": [], "logprobs": []} for g in collected.sampled for t in g.trajectories
+        ]
         last = self.progress.step == self.config.steps
         best = (last or self.progress.step % self.config.eval_every == 0) and self._evaluate()
         if best or last or self.progress.step % self.config.checkpoint_every == 0:
@@ -120,7 +121,7 @@ class _Training:
         return sample_judged(self.bench.engine, requests, "rl")
 
     def _old_logprobs(self, group: Group) -> LogProbsPerToken:
-        """The log-probabilities that ratios start from: the sampler's own, or the trainer's where the two can differ."""
+        """What ratios start from: the sampler's log-probabilities, or the trainer's where the two can differ."""
         if not self.rescore:
             return tuple(t.logprobs for t in group.trajectories)
         rows = prompt_rows(self.bench, group)
@@ -130,7 +131,7 @@ class _Training:
                 scored = completion_logprobs(
                     self.bench.policy, [rows[i] for i in batch], self.shop.recipe.sampling.temperature
                 )
-            for i, values in zip(batch, scored.values.split(scored.lengths), strict=True):
+            for i, values in zip(batch, torch.split(scored.values, scored.lengths), strict=True):
                 scores[i] = tuple(values.tolist())
         return tuple(scores)
 
@@ -162,18 +163,7 @@ class _Training:
 
     def _evaluate(self) -> bool:
         """Scores dev problems greedy and sampled; whether their mean is the best so far."""
-        dev = self.shop.sets.dev
-        stride = max(1, len(dev) // self.config.eval_problems)
-        problems = dev[::stride][: self.config.eval_problems]
-        scores = {}
-        for mode, params in (("greedy", self.shop.greedy), ("sampled", self.shop.sampled)):
-            requests = [Request(p, 1, params, derive(self.shop.recipe.seed, "rl-dev", p.id)) for p in problems]
-            groups = sample_judged(self.bench.engine, requests, "rl-dev", f"dev {mode}")
-            scores[mode] = mean_strict([t for group in groups for t in group.trajectories])
-        self.shop.run.metric("rl-dev", self.progress.step, scores)
-        score = sum(scores.values()) / len(scores)
-        text = ", ".join(f"{mode} {100 * value:.1f} %" for mode, value in scores.items())
-        self.shop.run.log(f"RL step {self.progress.step}: {len(problems)} dev problems, {text}")
+        score = score_dev(self.shop, self.bench, "rl-dev", self.progress.step)
         if score <= self.progress.best_score:
             return False
         self.progress.best_score, self.progress.best_step = score, self.progress.step

@@ -21,6 +21,7 @@ from metis_rise.policy.optimizer import Optimizer, lr_at
 from metis_rise.recipe.sft import SFTStage
 from metis_rise.seeding import derive
 from metis_rise.stages import distill
+from metis_rise.stages.dev import score_dev
 from metis_rise.stages.diagnose import JOURNAL, read_trajectories
 from metis_rise.stages.expert_sources import make_expert
 from metis_rise.stages.workshop import MODEL_FOLDER, Bench, Workshop
@@ -57,9 +58,7 @@ def run(shop: Workshop) -> dict[str, Any]:
     return {"stages": results, "counts": {"used": used}, "dropped": {}}
 
 
-def curriculum(
-    config: SFTStage, pools: dict[str, list[Example]], seed: int
-) -> tuple[list[Example], list[Example]]:
+def curriculum(config: SFTStage, pools: dict[str, list[Example]], seed: int) -> tuple[list[Example], list[Example]]:
     """The examples of one curriculum stage and its replay, drawn from what the stage itself does not teach."""
     examples = [example for name in config.data for example in pools[name]]
     rest = [example for name in ("mastered", "self") if name not in config.data for example in pools[name]]
@@ -93,7 +92,8 @@ def _train(
         betas=(0.9, sft.adam_beta2),
     )
     curve = f"sft-{config.name}"
-    shop.run.truncate_metrics(curve, -1)
+    for part in (curve, f"{curve}-heldout", f"{curve}-dev"):
+        shop.run.truncate_metrics(part, -1)
     rows, held_out = _rows(bench, examples), _held_out(shop, bench)
     per_epoch = math.ceil(len(rows) / config.batch_size)
     total, step = config.epochs * per_epoch, 0
@@ -113,6 +113,7 @@ def _train(
                 bar.set_postfix(loss=f"{loss:.3f}")
                 bar.update()
             _log_held_out(shop, bench, held_out, config.name, step)
+    score_dev(shop, bench, f"{curve}-dev", step)
     bench.policy.save(folder)
 
 
@@ -126,7 +127,7 @@ def _backward(bench: Bench, batch: Sequence[Row], micro_tokens: int) -> float:
     for part in micro_batches(batch, micro_tokens):
         scored = completion_logprobs(bench.policy, [batch[i] for i in part])
         objective: Tensor = aggregate(-scored.values, scored.lengths, "token", tokens)
-        objective.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(objective)
         loss += float(objective.detach())
     return loss
 

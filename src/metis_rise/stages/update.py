@@ -35,12 +35,16 @@ def prompt_rows(bench: Bench, group: Group) -> list[Row]:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """One trajectory in an update: `old` and `sampler` are its log-probabilities [C]."""
+    """One trajectory in an update: `old` and `sampler` are its log-probabilities [C].
+
+    `current`: it was sampled with the very weights that the update starts from.
+    """
 
     row: Row
     advantage: float
     old: Tensor
     sampler: Tensor
+    current: bool
 
 
 class Updater:
@@ -53,12 +57,16 @@ class Updater:
         self._bench, self._optimizer, self._config, self._reference = bench, optimizer, config, reference
         self._temperature, self._max_tokens = sampling
 
-    def update(self, groups: Sequence[KeptGroup], learning_rate: float) -> dict[str, float]:
-        """`minibatches` updates over `groups`; returns figures averaged over their tokens."""
+    def update(self, groups: Sequence[KeptGroup], step: int, learning_rate: float) -> dict[str, float]:
+        """`minibatches` updates over `groups`; returns figures averaged over their tokens.
+
+        `sampler_gap` is the mean |trainer - sampler| log-probability of tokens that both saw with the same weights.
+        """
         config = self._config
         figures = _Mean()
         for start in range(min(config.minibatches, len(groups))):
-            samples = [sample for kept in groups[start :: config.minibatches] for sample in self._samples(kept)]
+            part = groups[start :: config.minibatches]
+            samples = [s for kept in part for s in self._samples(kept, current=start == 0 and kept.step == step)]
             tokens = sum(len(sample.old) for sample in samples)
             total = {"token": tokens, "sequence": len(samples), "constant": len(samples) * self._max_tokens}
             rows = [sample.row for sample in samples]
@@ -67,13 +75,13 @@ class Updater:
             figures.add({"grad_norm": self._optimizer.step(learning_rate)}, tokens)
         return figures.result()
 
-    def _samples(self, kept: KeptGroup) -> list[_Sample]:
+    def _samples(self, kept: KeptGroup, current: bool) -> list[_Sample]:
         config, trajectories = self._config, kept.group.trajectories
         rewards = torch.tensor([[reward(t, config, self._max_tokens) for t in trajectories]])
         advantages = group_advantages(rewards, config.advantage_scale)[0].tolist()
         rows = prompt_rows(self._bench, kept.group)
         return [
-            _Sample(row, advantage, torch.tensor(old), torch.tensor(t.logprobs))
+            _Sample(row, advantage, torch.tensor(old), torch.tensor(t.logprobs), current)
             for row, advantage, old, t in zip(rows, advantages, kept.old_logprobs, trajectories, strict=True)
         ]
 
@@ -96,9 +104,13 @@ class Updater:
             kl_weight=config.kl_weight,
         )
         objective = aggregate(loss, scored.lengths, config.loss_aggregation, total)
-        objective.backward()
+        torch.autograd.backward(objective)
         mean = {"loss": loss.detach().mean(), "entropy": scored.entropy.mean(), **shares}
         figures.add({name: float(value) for name, value in mean.items()}, len(old))
+        current = torch.tensor([sample.current for sample in samples]).repeat_interleave(lengths).to(device)
+        if current.any():
+            gap = (scored.values.detach() - sampler).abs()[current].mean()
+            figures.add({"sampler_gap": float(gap)}, int(current.sum()))
 
     def _reference_logprobs(self, rows: Sequence[Row]) -> Tensor | None:
         if self._reference is None:

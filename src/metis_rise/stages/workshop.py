@@ -14,7 +14,7 @@ from metis_rise.policy.model import Policy
 from metis_rise.policy.prompt import Prompt
 from metis_rise.problems.dataset import ProblemSets
 from metis_rise.problems.images import ImageStore
-from metis_rise.problems.prompt import build_messages, load_system
+from metis_rise.problems.prompt import RISE, build_messages, load_system
 from metis_rise.problems.world import check_chain
 from metis_rise.recipe import Recipe
 from metis_rise.run import Run
@@ -22,6 +22,8 @@ from metis_rise.types import Group, Problem, StopReason, Trajectory
 from metis_rise.verifier.judge import judge
 
 MODEL_FOLDER = "model"
+AUTO = "auto"
+KEPT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +41,30 @@ class Bench:
 
 @dataclass(slots=True)
 class Prompts:
-    """Encodes problems for one policy, each once."""
+    """Encodes problems for one policy, and keeps the prompts used last, up to `KEPT_BYTES` of pixels."""
 
     policy: Policy
     store: ImageStore
     system: str | None
     _known: dict[str, Prompt] = field(default_factory=dict)
+    _bytes: int = 0
 
     def __call__(self, problem: Problem) -> Prompt:
-        """The prompt of `problem`, kept for later."""
-        if problem.id not in self._known:
+        """The prompt of `problem`."""
+        prompt = self._known.pop(problem.id, None)
+        if prompt is None:
             images = [self.store.open(key) for key in problem.images]
-            self._known[problem.id] = self.policy.encode(build_messages(problem, self.system), images)
-        return self._known[problem.id]
+            prompt = self.policy.encode(build_messages(problem, self.system), images)
+            self._bytes += _size(prompt)
+        self._known[problem.id] = prompt
+        while self._bytes > KEPT_BYTES and len(self._known) > 1:
+            oldest = next(iter(self._known))
+            self._bytes -= _size(self._known.pop(oldest))
+        return prompt
+
+
+def _size(prompt: Prompt) -> int:
+    return 0 if prompt.pixel_values is None else prompt.pixel_values.nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +88,7 @@ class Workshop:
             min_pixels=config.min_pixels,
             max_pixels=config.max_pixels,
         )
-        system = load_system(self.recipe.prompt.system)
+        system = system_prompt(policy, self.recipe.prompt.system)
         policy.trained_with(system)
         prompts = Prompts(policy, self.store, system)
         return Bench(policy, NativeEngine(policy, prompts, self.recipe.sampling.batch_tokens), prompts)
@@ -96,14 +109,23 @@ class Workshop:
         return SamplingParams(temperature=0.0, max_tokens=self.max_tokens)
 
 
+def system_prompt(policy: Policy, setting: str | None) -> str | None:
+    """The system prompt that a recipe's `prompt.system` means for this model.
+
+    `AUTO` is what the model's folder says it was trained with, and ours where it says nothing.
+    """
+    if setting == AUTO:
+        return policy.system if policy.knows_system else load_system(RISE)
+    return load_system(setting)
+
+
 def sample_judged(
     engine: Engine, requests: Sequence[Request], source: str, description: str | None = None
 ) -> Iterator[Group]:
     """Groups as they finish, every trajectory with its verdict; a progress bar when `description` is given."""
     groups = engine.sample(requests)
-    if description is not None:
-        groups = tqdm(groups, total=len(requests), desc=description, unit="problem", leave=False)
-    for group in groups:
+    silent = description is None
+    for group in tqdm(groups, total=len(requests), desc=description, unit="problem", leave=False, disable=silent):
         trajectories = tuple(judged(group.problem, t, source) for t in group.trajectories)
         yield Group(group.problem, trajectories)
 

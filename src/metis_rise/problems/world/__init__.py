@@ -22,6 +22,7 @@ from metis_rise.types import AnswerType, Problem
 if TYPE_CHECKING:
     from metis_rise.problems.images import ImageStore
 
+SOURCE: Final = "metis_rise.world"
 LEVELS: Final = (1, 2, 3)
 HELD_BACK: Final = ("path", "angle")
 _DRAFTS: Final[Mapping[str, Callable[[Random, int], Draft]]] = {
@@ -116,7 +117,7 @@ def _problem(problem_id: str, family: str, level: int, draft: Draft, store: Imag
         answer_type=AnswerType.TEXT if family == "path" else AnswerType.NUMBER,
         images=images,
         solution=None,
-        source="world",
+        source=SOURCE,
         family=family,
         level=level,
         meta=draft.meta(),
@@ -125,7 +126,7 @@ def _problem(problem_id: str, family: str, level: int, draft: Draft, store: Imag
 
 def is_world(problem: Problem) -> bool:
     """Whether the problem comes from this world, so that its chains can be checked and its expert asked."""
-    return problem.source == "world"
+    return problem.source == SOURCE
 
 
 def expert(problem: Problem) -> str:

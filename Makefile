@@ -1,0 +1,44 @@
+# make demo   the whole method on this machine's CPU (makes .venv itself)
+# make test   every test suite, each with its seconds
+# make lint   ruff and mypy
+# make bench  speed of sampling and of the policy update against plain transformers (docs/bench.md)
+# make wheel  dist/*.whl
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+SUITES := unit cli slow
+
+.PHONY: demo test lint bench wheel clean
+
+demo: $(STAMP)
+	$(BIN)/rise run tiny
+
+test: $(STAMP)
+	@set -e; for suite in $(SUITES); do \
+	  start=$$(date +%s); \
+	  echo "== tests/$$suite"; \
+	  $(BIN)/python -m pytest tests/$$suite -q --durations=10 --durations-min=1; \
+	  echo "== tests/$$suite: $$(( $$(date +%s) - start )) s"; \
+	done
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/rise bench rollout
+	$(BIN)/rise bench update
+
+wheel: $(STAMP)
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:
+	rm -rf .venv dist build
+
+# torch comes first and alone, so that its wheel may be chosen by the machine (CPU or CUDA) before the rest is resolved.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -q torch==2.13.0
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[test]'
+	touch $(STAMP)

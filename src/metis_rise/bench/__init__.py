@@ -1,0 +1,1 @@
+"""How fast sampling and updating are, against what one would write with transformers alone (docs/bench.md)."""

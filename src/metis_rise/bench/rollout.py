@@ -1,0 +1,52 @@
+"""Sampling a group per prompt: our engine against two ways to call transformers' `generate`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metis_rise.bench.cases import OURS, QUESTION, Arms, Case, Workbench, repeated_inputs
+from metis_rise.engines.base import Request, SamplingParams
+from metis_rise.engines.native import NativeEngine
+from metis_rise.types import AnswerType, Problem
+
+
+def rollout_arms(bench: Workbench, case: Case, temperature: float = 1.0) -> Arms:
+    """Each arm returns its tokens [prompts x group, completion tokens], the rows of a prompt together.
+
+    "generate" repeats prompts and pictures for every completion, as TRL's trainer does; "num_return_sequences" leaves
+    the repeating to `generate`, which encodes each picture once but still reads the prompt for every completion.
+    """
+    prompts = bench.prompts(case)
+    problems = [Problem(str(index), QUESTION, "", AnswerType.TEXT) for index in range(case.prompts)]
+    params = SamplingParams(temperature=temperature, max_tokens=case.completion_tokens)
+
+    def ours() -> Tensor:
+        fresh = bench.unseen(prompts)
+        engine = NativeEngine(bench.policy, lambda problem: fresh[int(problem.id)])
+        requests = [Request(problem, case.group_size, params, seed) for seed, problem in enumerate(problems)]
+        groups = sorted(engine.sample(requests), key=lambda group: int(group.problem.id))
+        return torch.tensor([trajectory.tokens for group in groups for trajectory in group.trajectories])
+
+    def peer(inputs: dict[str, Tensor], **keywords: Any) -> Tensor:
+        tokens: Tensor = bench.plain.generate(
+            **inputs,
+            attention_mask=torch.ones_like(inputs["input_ids"]),
+            do_sample=True,
+            temperature=temperature,
+            top_k=0,
+            top_p=1.0,
+            suppress_tokens=list(bench.policy.banned_ids),
+            max_new_tokens=case.completion_tokens,
+            **keywords,
+        )
+        return tokens[:, inputs["input_ids"].shape[1] :]
+
+    once, repeated = repeated_inputs(prompts, 1), repeated_inputs(prompts, case.group_size)
+    return {
+        OURS: ours,
+        "generate": lambda: peer(repeated),
+        "num_return_sequences": lambda: peer(once, num_return_sequences=case.group_size),
+    }

@@ -1,0 +1,62 @@
+"""The interface of every sampler: requests in, groups out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from metis_rise.types import Group, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How completions are drawn.
+
+    temperature: divides the logits; 0 takes the likeliest token each time (greedy).
+    top_p: keep the likeliest tokens that together reach this probability; 1 keeps all.
+    top_k: keep this many of the likeliest tokens; 0 keeps all.
+    max_tokens: where a completion is cut.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_tokens: int = 1024
+
+    def __post_init__(self) -> None:
+        """ValueError for values out of range."""
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0 or self.max_tokens < 1:
+            raise ValueError(f"sampling parameters out of range: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """n completions of one problem.
+
+    `seed` and a completion's number within the request fix its random draws, whatever else is sampled beside it.
+    """
+
+    problem: Problem
+    n: int
+    params: SamplingParams
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """ValueError for fewer than one completion, or several of the same greedy one."""
+        if self.n < 1:
+            raise ValueError(f"a request for {self.n} completions")
+        if self.params.temperature == 0 and self.n != 1:
+            raise ValueError(f"{self.n} greedy completions of one problem would all be the same; ask for 1")
+
+
+class Engine(Protocol):
+    """Something that samples completions."""
+
+    def sample(self, requests: Sequence[Request]) -> Iterator[Group]:
+        """One group per request, as they finish: not in the order of the requests.
+
+        The trajectories carry tokens and log-probabilities: natural logs under softmax(logits / temperature) over
+        the whole vocabulary (temperature 1 for greedy completions), before any truncation.
+        """
+        ...

@@ -1,0 +1,122 @@
+"""Files that are whole or absent, and journals that only grow, whatever kills the process."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tqdm import tqdm
+
+from metis_rise.errors import InputError
+
+_BLOCK = 1 << 16
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path` so that a reader, or a crash, sees the old file or the new one and nothing between.
+
+    Makes the parent folders. Text is written as UTF-8.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append one JSON line per row and sync; a torn last line left by a crash is cut off first.
+
+    Makes the parent folders.
+
+    Raises:
+        ValueError: a row holds NaN or an infinity, which JSON has no word for.
+    """
+    data = b"".join(json_line(row) for row in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    with path.open("ab" if new else "r+b") as file:
+        if not new:
+            _seek_to_end_of_lines(file)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    if new:
+        _sync_folder(path.parent)
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The rows of a journal. A torn last line is left out, with a note on the terminal; blank lines are skipped.
+
+    Raises:
+        InputError: the file is not there, or a line other than a torn last one is no JSON object.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot read: {error.strerror}") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        row = parse_object(line)
+        if row is not None:
+            rows.append(row)
+        elif number == len(lines):
+            tqdm.write(f"note: {path} row {number}: torn last line dropped ({len(line)} bytes)", file=sys.stderr)
+        else:
+            raise InputError(f"{path} row {number}: not a JSON object; mend or delete this line")
+    return rows
+
+
+def json_line(row: Mapping[str, Any]) -> bytes:
+    """One line of a journal, newline included.
+
+    Raises:
+        ValueError: NaN or an infinity.
+    """
+    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
+
+
+def parse_object(line: bytes) -> dict[str, Any] | None:
+    """The JSON object that `line` holds, None where it holds anything else."""
+    try:
+        value = json.loads(line)
+    except ValueError:  # covers bad JSON and bad UTF-8
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _seek_to_end_of_lines(file: BinaryIO) -> None:
+    """Leave `file` where a new line may start: a torn tail is cut off, a whole row without newline gets one."""
+    end = file.seek(0, os.SEEK_END)
+    start, tail = end, b""
+    while start and b"\n" not in tail:
+        size = min(_BLOCK, start)
+        start = file.seek(start - size)
+        tail = file.read(size) + tail
+    tail = tail[tail.rfind(b"\n") + 1 :]
+    if tail and parse_object(tail) is None:
+        file.truncate(end - len(tail))
+    file.seek(0, os.SEEK_END)
+    if tail and parse_object(tail) is not None:
+        file.write(b"\n")
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,88 @@
+"""How a run begins: everything is checked before the run's folder appears, so bad input leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metis_rise import __version__
+from metis_rise.policy.loading import find_folder
+from metis_rise.policy.processor import load_processor
+from metis_rise.problems.dataset import SPLITS, ProblemSets, make_sets
+from metis_rise.problems.images import ImageStore
+from metis_rise.problems.prompt import load_system
+from metis_rise.problems.reader import dump_problems, load_problems
+from metis_rise.recipe import Recipe, resolved
+from metis_rise.run import Run
+from metis_rise.stages.lengths import fit_max_tokens
+from metis_rise.stages.workshop import AUTO, Workshop
+
+
+def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False) -> Workshop:
+    """The run's folder with its problems in it, created or taken up again.
+
+    Raises InputError for whatever is wrong with the recipe's model, prompt or problems; a run that is there is then
+    untouched, also with `fresh`, and no new one appears.
+    """
+    torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
+    torch.manual_seed(recipe.seed)
+    path = root / name
+    # A kill between deleting the old run and renaming the new one leaves a folder without problems.
+    if fresh or not all(_file(path, split).exists() for split in SPLITS):
+        _check_model(recipe)
+        made = _prepare(recipe, root, name)
+        if path.exists():
+            Run.open(root, name, resolved(recipe), fresh=fresh)
+            shutil.rmtree(path)
+        made.rename(path)
+    run = Run.open(root, name, resolved(recipe))
+    sets = ProblemSets(*(load_problems(_file(path, split)) for split in SPLITS))
+    run.log(
+        f"{path}: " + ", ".join(f"{len(problems)} {split}" for split, problems in sets.named().items()) + " problems"
+    )
+    max_tokens = fit_max_tokens(recipe, sets.train)
+    run.event("start", environment=_environment(), max_tokens=max_tokens)
+    return Workshop(recipe, run, ImageStore(path / "images"), sets, max_tokens)
+
+
+def _check_model(recipe: Recipe) -> None:
+    load_processor(find_folder(recipe.model.path), recipe.model.min_pixels, recipe.model.max_pixels)
+    if recipe.prompt.system != AUTO:
+        load_system(recipe.prompt.system)
+
+
+def _prepare(recipe: Recipe, root: Path, name: str) -> Path:
+    """A complete run folder beside its final place; what a killed attempt left there is replaced."""
+    temporary = f"{name}.preparing"
+    folder = Run.open(root, temporary, resolved(recipe), fresh=True).path
+    try:
+        sets = make_sets(recipe.problems, recipe.seed, ImageStore(folder / "images"))
+        for split, problems in sets.named().items():
+            dump_problems(problems, _file(folder, split))
+        fit_max_tokens(recipe, sets.train)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    return folder
+
+
+def _file(run_folder: Path, split: str) -> Path:
+    return run_folder / "problems" / f"{split}.jsonl"
+
+
+def _environment() -> dict[str, Any]:
+    packages = {package: version(package) for package in ("torch", "transformers")}
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "packages": {"metis-rise": __version__} | packages,
+    }

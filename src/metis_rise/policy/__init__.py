@@ -1,0 +1,1 @@
+"""The model that is trained: loading, prompts, forward passes, objectives, optimizer, checkpoints."""

@@ -1,0 +1,48 @@
+"""One attention function for the language model, registered with transformers for good.
+
+A caller that wants more than causal attention passes an object with a method `attend` as the plain forward keyword
+`rise_layout`; without it the function is transformers' SDPA. The implementation named in the config is never switched
+around a forward: gradient checkpointing would run the layer again after the switch had been undone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "metis_rise"
+
+
+class Layout(Protocol):
+    """How the tokens of one forward pass see each other and what came before."""
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        """Attention output [batch, tokens, heads, dim] for query [batch, heads, tokens, dim] and key, value alike."""
+        ...
+
+
+def _attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    rise_layout: Layout | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    if rise_layout is None:
+        output: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+        return output
+    layer: Any = module.layer_idx
+    return rise_layout.attend(layer, query, key, value, kwargs["scaling"]), None
+
+
+def install(model: Any) -> None:
+    """Make the language model of `model` use the function (the vision tower keeps its own)."""
+    AttentionInterface.register(NAME, _attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    model.set_attn_implementation({"text_config": NAME})

@@ -1,0 +1,83 @@
+"""Checkpoints to resume training from: DIR/checkpoint-N with weights, optimizer, random state and a caller's state."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from metis_rise.policy.folders import whole_folder
+from metis_rise.policy.model import Policy
+from metis_rise.policy.optimizer import Optimizer
+
+MARKER = "COMPLETE"
+MODEL = "model"
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+def save_training(folder: Path, policy: Policy, optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Write everything needed to go on exactly from here; the folder appears whole or not at all.
+
+    `state` is the caller's own, plain JSON. FOLDER/model is a complete Hugging Face folder in float32.
+    """
+    tensors, counters = optimizer.state_dict()
+    record = {
+        "state": state,
+        "optimizer": counters,
+        "version": policy.version,
+        "rng": {"cpu": _to_hex(torch.get_rng_state()), "cuda": [_to_hex(s) for s in torch.cuda.get_rng_state_all()]},
+    }
+    with whole_folder(folder) as target:
+        (target / MODEL).mkdir()
+        policy.write(target / MODEL, dtype="float32")
+        save_file({name: value.contiguous() for name, value in tensors.items()}, target / "optimizer.safetensors")
+        (target / "state.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+        (target / MARKER).touch()
+
+
+def load_training(folder: Path, policy: Policy, optimizer: Optimizer) -> dict[str, Any]:
+    """Put `policy`, `optimizer` and torch's random state back to where they were saved; returns the caller's state."""
+    record = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    policy.load_weights(folder / MODEL)
+    policy.version = record["version"]
+    optimizer.load_state_dict(load_file(folder / "optimizer.safetensors"), record["optimizer"])
+    torch.set_rng_state(_from_hex(record["rng"]["cpu"]))
+    if len(record["rng"]["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([_from_hex(s) for s in record["rng"]["cuda"]])
+    state: dict[str, Any] = record["state"]
+    return state
+
+
+def newest(folder: Path) -> Path | None:
+    """The whole checkpoint of the highest step in `folder`, None when there is none."""
+    return max(_whole(folder).items(), default=(0, None))[1]
+
+
+def prune(folder: Path, keep: int, protect: Collection[Path] = ()) -> None:
+    """Delete all whole checkpoints in `folder` but the `keep` newest and those in `protect`."""
+    ordered = [path for _, path in sorted(_whole(folder).items(), reverse=True)]
+    guarded = {path.resolve() for path in protect}
+    for path in ordered[keep:]:
+        if path.resolve() not in guarded:
+            # The marker goes first, so that a half-deleted checkpoint is not taken for a whole one.
+            (path / MARKER).unlink()
+            shutil.rmtree(path)
+
+
+def _whole(folder: Path) -> dict[int, Path]:
+    found = ((_NAME.fullmatch(path.name), path) for path in folder.glob("checkpoint-*"))
+    return {int(match[1]): path for match, path in found if match and (path / MARKER).is_file()}
+
+
+def _to_hex(state: torch.Tensor) -> str:
+    return bytes(state.numpy()).hex()
+
+
+def _from_hex(text: str) -> torch.Tensor:
+    return torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8)

@@ -1,0 +1,39 @@
+"""Folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A new folder to write into, which becomes `target` when the block ends without an exception.
+
+    Everything is synced before the rename, so `target` never holds half of its files. A `target` that is there
+    already is replaced; after a kill a leftover `.NAME.writing` lies beside it, which the next call removes.
+    """
+    temporary = target.parent / f".{target.name}.writing"
+    retired = target.parent / f".{target.name}.retired"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    yield temporary
+    for path in (*temporary.rglob("*"), temporary):
+        _sync(path)
+    if target.exists():
+        shutil.rmtree(retired, ignore_errors=True)
+        target.rename(retired)
+    temporary.rename(target)
+    _sync(target.parent)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

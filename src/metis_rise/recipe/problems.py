@@ -1,0 +1,73 @@
+"""The problems section."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from metis_rise.recipe.base import Part, fault
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class WorldConfig(Part):
+    """How many problems of the procedural world are made."""
+
+    train_per_level: Count = 40
+    """Training problems per family and level."""
+
+    dev_per_level: Count = 12
+    """Development problems per family and level."""
+
+    test_per_level: Count = 36
+    """Test problems per family and level."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the world; the same seed makes the same bytes."""
+
+
+class ProblemsConfig(Part):
+    """Where the problems come from."""
+
+    kind: Literal["world", "jsonl"] = "jsonl"
+    """`world` draws the procedural world, `jsonl` reads your files (schema: docs/data.md)."""
+
+    world: WorldConfig = Field(default_factory=WorldConfig)
+    """Sizes of the procedural world, for kind world."""
+
+    train: str | None = None
+    """JSONL file of training problems, for kind jsonl."""
+
+    dev: str | None = None
+    """JSONL file of development problems; null takes `dev_fraction` of train."""
+
+    test: str | None = None
+    """JSONL file of test problems, for kind jsonl."""
+
+    dev_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the training problems set aside as development problems when `dev` is null."""
+
+    limit_train: Count | None = None
+    """Take only the first N training problems; null takes all."""
+
+    limit_test: Count | None = None
+    """Take only the first N test problems; null takes all."""
+
+    @model_validator(mode="after")
+    def _paths(self) -> ProblemsConfig:
+        paths = {"train": self.train, "dev": self.dev, "test": self.test}
+        if self.kind == "world":
+            for key, value in paths.items():
+                if value is not None:
+                    raise fault(key, value, "must be null for problems.kind=world; files need problems.kind=jsonl")
+            return self
+        for key in ("train", "test"):
+            if not paths[key]:
+                raise fault(
+                    key,
+                    paths[key],
+                    "must be a JSONL file, there is no default path: "
+                    "rise run user_jsonl problems.train=PATH problems.test=PATH",
+                )
+        return self

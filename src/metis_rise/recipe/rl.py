@@ -1,0 +1,118 @@
+"""The rl section: stage 1, the GRPO variant."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from metis_rise.recipe.base import Part, fault
+
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+
+
+class RLConfig(Part):
+    """Reinforcement learning with verified rewards."""
+
+    steps: Count = 200
+    """Policy steps; each samples problems, filters their groups and updates."""
+
+    prompts_per_step: Count = 128
+    """Groups that one step trains on."""
+
+    group_size: Annotated[int, Field(ge=2)] = 8
+    """Completions per problem (G)."""
+
+    learning_rate: Positive = 1e-6
+    """AdamW learning rate after warm-up."""
+
+    warmup_steps: CountOrZero = 5
+    """Steps over which the learning rate rises from zero."""
+
+    weight_decay: NonNegative = 0.0
+    """AdamW weight decay."""
+
+    max_grad_norm: Positive = 1.0
+    """Gradients are scaled down to this norm."""
+
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    """AdamW second-moment decay; short RL runs want it lower than 0.999."""
+
+    minibatches: Count = 1
+    """Optimizer updates per rollout."""
+
+    micro_tokens: Count = 32_768
+    """Token budget of one forward and backward pass."""
+
+    clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """The probability ratio is clipped below 1 - clip_low."""
+
+    clip_high: Positive = 0.28
+    """The probability ratio is clipped above 1 + clip_high; more than clip_low keeps entropy up."""
+
+    kl_weight: NonNegative = 0.0
+    """Weight of the KL penalty towards the base model; 0 loads no reference model."""
+
+    advantage_scale: Literal["std", "none"] = "std"
+    """Divide a group's centred rewards by their standard deviation, or leave them."""
+
+    loss_aggregation: Literal["token", "sequence", "constant"] = "token"
+    """Mean over all tokens of the batch, over sequences' means, or by a constant length."""
+
+    filter_low: Share = 0.0
+    """Groups whose mean accuracy is below this teach nothing and are dropped."""
+
+    filter_high: Share = 1.0
+    """Groups whose mean accuracy is above this are dropped."""
+
+    filter_bounds: Literal["open", "closed"] = "open"
+    """Whether the two bounds themselves are dropped (open) or kept; MM-EUREKA: 0.1, 0.9, closed."""
+
+    refill_rounds: CountOrZero = 3
+    """Further sampling rounds to fill a step after filtering; then the step is smaller."""
+
+    carry_steps: CountOrZero = 1
+    """Oldest age in steps at which a surplus group is still trained on; 0 discards the surplus."""
+
+    revisit: Share = 0.25
+    """Probability of drawing again a problem whose last group was all right or all wrong."""
+
+    format_weight: NonNegative = 0.1
+    """Weight of the format reward beside the accuracy reward's 1."""
+
+    overlong_buffer: CountOrZero = 512
+    """The penalty for length rises over this many tokens before sampling.max_tokens; 0 switches it off."""
+
+    overlong_weight: NonNegative = 0.5
+    """Penalty of a completion that reaches sampling.max_tokens."""
+
+    importance_cap: Positive = 2.0
+    """Upper bound of the trainer-to-sampler importance weight per token."""
+
+    old_logprobs: Literal["auto", "sampler", "trainer"] = "auto"
+    """Whose log-probabilities the ratio starts from; `auto` recomputes only where they can differ."""
+
+    eval_every: Count = 10
+    """Score the development problems, greedy and sampled, every so many steps."""
+
+    eval_problems: Count = 200
+    """Development problems scored each time, here and after each SFT stage."""
+
+    checkpoint_every: Count = 10
+    """Save a checkpoint every so many steps."""
+
+    keep_checkpoints: Count = 2
+    """Newest checkpoints kept; the best one is kept besides."""
+
+    @model_validator(mode="after")
+    def _spans(self) -> RLConfig:
+        if self.filter_low >= self.filter_high:
+            raise fault("filter_low", self.filter_low, f"must be below rl.filter_high ({self.filter_high})")
+        if self.minibatches > self.prompts_per_step:
+            allowed = f"must not exceed rl.prompts_per_step ({self.prompts_per_step})"
+            raise fault("minibatches", self.minibatches, allowed)
+        return self

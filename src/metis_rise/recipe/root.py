@@ -1,0 +1,72 @@
+"""The whole recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from metis_rise.recipe.base import Part, fault
+from metis_rise.recipe.diagnose import DiagnoseConfig
+from metis_rise.recipe.distill import DistillConfig
+from metis_rise.recipe.evaluate import EvaluateConfig
+from metis_rise.recipe.expert import ExpertConfig
+from metis_rise.recipe.model import ModelConfig
+from metis_rise.recipe.problems import ProblemsConfig
+from metis_rise.recipe.prompt import PromptConfig
+from metis_rise.recipe.rl import RLConfig
+from metis_rise.recipe.sampling import SamplingConfig
+from metis_rise.recipe.sft import SFTConfig
+
+
+class Recipe(Part):
+    """What to do: one section per stage, and what the stages share. Defaults suit a 7B model."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+    """Name of the recipe; a run is called so unless told otherwise."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of sampling, of orders and of every other random choice."""
+
+    threads: Annotated[int, Field(ge=0)] = 0
+    """CPU threads; 0 takes all cores."""
+
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    """The model that is trained."""
+
+    problems: ProblemsConfig
+    """The problems."""
+
+    prompt: PromptConfig = Field(default_factory=PromptConfig)
+    """What is said to the model besides the problem."""
+
+    sampling: SamplingConfig = Field(default_factory=SamplingConfig)
+    """How completions are drawn."""
+
+    rl: RLConfig = Field(default_factory=RLConfig)
+    """Stage 1, reinforcement learning."""
+
+    diagnose: DiagnoseConfig = Field(default_factory=DiagnoseConfig)
+    """Stage 2, solve rates."""
+
+    distill: DistillConfig = Field(default_factory=DistillConfig)
+    """Stage 3, own trajectories."""
+
+    expert: ExpertConfig = Field(default_factory=ExpertConfig)
+    """Stage 4, expert trajectories."""
+
+    sft: SFTConfig = Field(default_factory=SFTConfig)
+    """Stage 5, supervised fine-tuning."""
+
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    """Stage 6, the comparison on test problems."""
+
+    @model_validator(mode="after")
+    def _across(self) -> Recipe:
+        if self.sampling.max_tokens != "auto" and self.rl.overlong_buffer > self.sampling.max_tokens:
+            raise fault(
+                "rl.overlong_buffer",
+                self.rl.overlong_buffer,
+                f"must not exceed sampling.max_tokens ({self.sampling.max_tokens})",
+            )
+        return self

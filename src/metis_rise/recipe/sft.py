@@ -1,0 +1,75 @@
+"""The sft section: stage 5."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from metis_rise.recipe.base import Part, fault
+
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class SFTStage(Part):
+    """One stage of the curriculum."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    """Name of the stage in metrics and reports."""
+
+    data: Annotated[tuple[Literal["self", "expert", "mastered"], ...], Field(strict=False, min_length=1)]
+    """Its examples: self-distilled, expert-augmented, or own trajectories of mastered problems."""
+
+    replay: NonNegative = 0.0
+    """Further examples from mastered problems, relative to the stage's own number; guards what is known."""
+
+    learning_rate: Positive = 1e-5
+    """AdamW learning rate after warm-up."""
+
+    epochs: Count = 1
+    """Passes over the stage's examples."""
+
+    batch_size: Count = 32
+    """Examples per update."""
+
+
+def _default_stages() -> tuple[SFTStage, ...]:
+    return (
+        SFTStage(name="self", data=("self",), replay=1.0, learning_rate=5e-6, epochs=1, batch_size=64),
+        SFTStage(name="expert", data=("expert",), replay=1.0, learning_rate=1e-5, epochs=2, batch_size=64),
+    )
+
+
+class SFTConfig(Part):
+    """Supervised fine-tuning in ordered stages."""
+
+    warmup_steps: Annotated[int, Field(ge=0)] = 5
+    """Updates over which each stage's learning rate rises from zero."""
+
+    weight_decay: NonNegative = 0.0
+    """AdamW weight decay."""
+
+    max_grad_norm: Positive = 1.0
+    """Gradients are scaled down to this norm."""
+
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    """AdamW second-moment decay."""
+
+    micro_tokens: Count = 32_768
+    """Token budget of one forward and backward pass."""
+
+    stages: Annotated[tuple[SFTStage, ...], Field(strict=False, min_length=1)] = Field(default_factory=_default_stages)
+    """The curriculum, in order."""
+
+    @model_validator(mode="after")
+    def _unique(self) -> SFTConfig:
+        names = [stage.name for stage in self.stages]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise fault(f"stages.{index}.name", name, "must be unique; an earlier stage has this name")
+        for index, stage in enumerate(self.stages):
+            if len(set(stage.data)) < len(stage.data):
+                raise fault(f"stages.{index}.data", list(stage.data), "must name each kind of data once")
+        return self

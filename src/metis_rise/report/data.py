@@ -1,0 +1,226 @@
+"""What a run folder says, read into small frozen records.
+
+Everything may be missing: a report of a run in progress is as welcome as one of a finished run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metis_rise.errors import InputError
+from metis_rise.run import read_jsonl
+from metis_rise.types import Problem, Trajectory
+
+ARMS = {"base": "base", "rl": "after RL", "rise": "after RISE"}
+MODES = ("greedy", "sampled")
+STAGES = {
+    "1-rl": "RL",
+    "2-diagnose": "diagnosis",
+    "3-distill": "self-distillation",
+    "4-expert": "expert",
+    "5-sft": "curriculum SFT",
+    "6-evaluate": "evaluation",
+}
+SPLITS = ("train", "dev", "test")
+HELD_OUT = "-heldout"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Accuracy (right and well formed) of one arm in one mode, 0..1, with its 95 % interval."""
+
+    accuracy: float
+    low: float
+    high: float
+    n: int
+    families: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """summary.json: `scores[arm][mode]`, in the order of `ARMS`, only the arms and modes that were evaluated."""
+
+    recipe: str
+    scores: Mapping[str, Mapping[str, Score]]
+    seconds: Mapping[str, float]
+    peak_memory_mb: float | None
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Summary:
+        """The typed view of summary.json's content."""
+        arms = row.get("arms", {})
+        return cls(
+            recipe=row["recipe"],
+            scores={arm: {m: Score(**arms[arm][m]) for m in MODES if m in arms[arm]} for arm in ARMS if arm in arms},
+            seconds=row.get("seconds", {}),
+            peak_memory_mb=row.get("peak_memory_mb"),
+        )
+
+    @property
+    def families(self) -> list[str]:
+        """Every family that any score names, sorted."""
+        return sorted({f for modes in self.scores.values() for score in modes.values() for f in score.families})
+
+    def mode(self, mode: str) -> dict[str, Score]:
+        """The arms evaluated in `mode`, in the order of `ARMS`."""
+        return {arm: modes[mode] for arm, modes in self.scores.items() if mode in modes}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One line of metrics.jsonl. SFT writes as stage "sft-NAME" and "sft-NAME-heldout", NAME a curriculum stage's."""
+
+    stage: str
+    step: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """A stage's folder. `result` is the content of its DONE file, None while it is not finished."""
+
+    folder: str
+    started: bool
+    result: Mapping[str, Any] | None
+
+    @property
+    def label(self) -> str:
+        """The stage's name in a sentence."""
+        return STAGES[self.folder]
+
+    @property
+    def state(self) -> str:
+        """done, unfinished or not started."""
+        return "done" if self.result is not None else "unfinished" if self.started else "not started"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took."""
+        seconds: float | None = self._get("seconds", None)
+        return seconds
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Trajectories left out, by reason, only the reasons that occurred."""
+        return {reason: n for reason, n in self._get("dropped", {}).items() if n}
+
+    @property
+    def problems(self) -> int | None:
+        """Problems that it worked on."""
+        rates = self._get("solve_rates", None)
+        found: int | None = self._get("counts", {}).get("problems", None if rates is None else len(rates))
+        return found
+
+    @property
+    def used(self) -> int | None:
+        """Trajectories that it used or passed on."""
+        counts = self._get("counts", {})
+        for name in ("used", "kept", "trajectories", "examples"):
+            if name in counts:
+                return int(counts[name])
+        phases = self.phases
+        return sum(p["examples"] + p.get("replay", 0) for p in phases) if phases else None
+
+    @property
+    def phases(self) -> Sequence[Mapping[str, Any]]:
+        """The curriculum stages of SFT; empty for every other stage."""
+        return self._get("stages", []) if self.folder == "5-sft" else []
+
+    def _get(self, name: str, default: Any) -> Any:
+        return default if self.result is None else self.result.get(name, default)
+
+
+@dataclass(frozen=True, slots=True)
+class RunData:
+    """All that a report needs of a run, trajectories excepted: those are read on demand and may be large."""
+
+    path: Path
+    recipe: Mapping[str, Any] | None
+    summary: Summary | None
+    metrics: Sequence[Metric]
+    events: Sequence[Mapping[str, Any]]
+    stages: Mapping[str, StageRecord]
+    problems: Mapping[str, Mapping[str, Problem]]
+
+    @property
+    def name(self) -> str:
+        """The recipe's name, or the folder's while there is no recipe.json."""
+        return str((self.recipe or {}).get("name", self.path.name))
+
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """Solve rates up to which a problem is absent and from which it is mastered; the paper's without a recipe."""
+        config = (self.recipe or {}).get("diagnose", {})
+        return config.get("absent_at", 0.0), config.get("mastered_at", 1.0)
+
+    @property
+    def starts(self) -> list[Mapping[str, Any]]:
+        """Every start and resume of the run with its environment, oldest first."""
+        return [event for event in self.events if event.get("kind") == "start"]
+
+    @property
+    def warnings(self) -> list[Mapping[str, Any]]:
+        """What the stages reported as going wrong, oldest first."""
+        return [event for event in self.events if event.get("kind") == "warning"]
+
+    def problem(self, problem_id: str) -> Problem | None:
+        """The problem of any split."""
+        return next((split[problem_id] for split in self.problems.values() if problem_id in split), None)
+
+    def evaluated(self, arm: str, mode: str) -> list[Trajectory]:
+        """What `arm` answered on the test problems in `mode`; empty while it is not evaluated."""
+        return _trajectories(self.path / "6-evaluate" / f"{arm}-{mode}.jsonl")
+
+    def produced(self, folder: str) -> list[Trajectory]:
+        """The first file of a stage's trajectories; empty while there is none."""
+        return _trajectories(self.path / folder / "trajectories-0000.jsonl")
+
+
+def load_run(path: Path) -> RunData:
+    """The run in folder `path`. InputError where there is no such folder or a JSON file in it is damaged."""
+    if not path.is_dir():
+        raise InputError(f"{path}: no such run folder; name the folder that holds recipe.json")
+    summary = _read_json(path / "summary.json")
+    return RunData(
+        path=path,
+        recipe=_read_json(path / "recipe.json"),
+        summary=None if summary is None else Summary.from_json(summary),
+        metrics=_metrics(_rows(path / "metrics.jsonl")),
+        events=_rows(path / "manifest.jsonl"),
+        stages={f: StageRecord(f, (path / f).is_dir(), _read_json(path / f / "DONE")) for f in STAGES},
+        problems={split: _problems(path / "problems" / f"{split}.jsonl") for split in SPLITS},
+    )
+
+
+def _metrics(rows: Sequence[Mapping[str, Any]]) -> list[Metric]:
+    """The journal in order; a step that a resumed run did again counts once, with its last values."""
+    found = {(row["stage"], row["step"]): Metric(row["stage"], row["step"], row["values"]) for row in rows}
+    return list(found.values())
+
+
+def _problems(path: Path) -> dict[str, Problem]:
+    return {problem.id: problem for problem in map(Problem.from_json, _rows(path))}
+
+
+def _trajectories(path: Path) -> list[Trajectory]:
+    return [Trajectory.from_json(row) for row in _rows(path)]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return read_jsonl(path) if path.exists() else []
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, row {error.lineno}: not JSON ({error.msg}); restore the file") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no JSON object; restore the file")
+    return content

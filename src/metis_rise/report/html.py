@@ -1,0 +1,108 @@
+"""The run as one HTML file that needs nothing else: no network, no script, no font."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from metis_rise.report import charts, examples, text
+from metis_rise.report.data import ARMS, MODES, STAGES, RunData, Summary, load_run
+from metis_rise.report.pictures import PictureBook
+from metis_rise.run import write_atomic
+from metis_rise.types import Bucket
+
+_TEMPLATES = Path(__file__).parent.parent / "templates"
+_BUCKETS = (Bucket.ABSENT.value, Bucket.INCONSISTENT.value, Bucket.MASTERED.value)
+
+
+def write_report(run_path: Path) -> Path:
+    """Write report.html into the run folder and return its path; InputError where there is no such run."""
+    target = run_path / "report.html"
+    write_atomic(target, render(load_run(run_path)))
+    return target
+
+
+def render(run: RunData) -> str:
+    """The page of `run`. Every string from the run is escaped by the template engine."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": text.percent,
+        "interval": text.interval,
+        "duration": text.duration,
+        "count": text.count,
+        "number": text.number,
+        "dropped": text.dropped,
+        "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+    }
+    return environment.get_template("report.html.j2").render(_context(run))
+
+
+def _context(run: RunData) -> dict[str, Any]:
+    book = PictureBook(run.path / "images")
+    compared, differ = examples.compared(run, book)
+    return {
+        "run": run,
+        "arms": ARMS,
+        "modes": {mode: text.mode_label(mode, run.recipe) for mode in MODES},
+        "finished": sum(stage.state == "done" for stage in run.stages.values()),
+        "planned": len(STAGES),
+        "headline": text.headline(run.summary) if run.summary else "No arm is evaluated yet.",
+        "sentences": text.verdict_sentences(run.summary) if run.summary else [],
+        "families": _family_rows(run.summary, run) if run.summary else [],
+        "buckets": _bucket_rows(run),
+        "bucket_names": _BUCKETS,
+        "rl": charts.rl_figures(run),
+        "sft": charts.sft_figures(run),
+        "solve_rates": charts.solve_rate_figure(run),
+        "compared": compared,
+        "differ": differ,
+        "distilled": examples.trained_on(run, "3-distill", book),
+        "expert": examples.trained_on(run, "4-expert", book),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """An arm's accuracy on a family; `best` where no arm is better and some arm is worse in that mode."""
+
+    arm: str
+    share: float | None
+    best: bool
+
+
+def _family_rows(summary: Summary, run: RunData) -> list[tuple[str, int, dict[str, list[_Cell]]]]:
+    """(family, its test problems, cells per mode), in the order of the families' names."""
+    rows = []
+    for family in summary.families:
+        n = sum(problem.family == family for problem in run.problems["test"].values())
+        rows.append((family, n, {mode: _cells(summary, mode, family) for mode in MODES if summary.mode(mode)}))
+    return rows
+
+
+def _cells(summary: Summary, mode: str, family: str) -> list[_Cell]:
+    shares = {arm: score.families.get(family) for arm, score in summary.mode(mode).items()}
+    known = [share for share in shares.values() if share is not None]
+    best = max(known, default=0.0) if len(set(known)) > 1 else None
+    return [_Cell(arm, share, best is not None and share == best) for arm, share in shares.items()]
+
+
+def _bucket_rows(run: RunData) -> list[tuple[str, int, Sequence[tuple[str, int]]]]:
+    """(family, problems, (bucket, problems) in the order absent, inconsistent, mastered); the total comes last."""
+    result = run.stages["2-diagnose"].result
+    if result is None:
+        return []
+    named = sorted(result.get("families", {}).items())
+    if len(named) != 1:
+        named.append(("all", result["buckets"]))
+    return [(name, sum(row.values()), [(b, row.get(b, 0)) for b in _BUCKETS]) for name, row in named]

@@ -1,0 +1,49 @@
+"""Pictures of a run folder as data URIs, small enough to travel inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+LARGEST_SIDE = 400
+BUDGET = 5_000_000
+
+
+class PictureBook:
+    """Hands out data URIs for image keys until its budget (bytes of the page) is spent; None after that."""
+
+    def __init__(self, folder: Path, budget: int = BUDGET) -> None:
+        self._folder = folder
+        self._left = budget
+        self._seen: dict[str, str | None] = {}
+
+    def uri(self, key: str) -> str | None:
+        """The picture as a PNG of at most 400 px, or None where it is missing, unreadable or over the budget."""
+        if key not in self._seen:
+            uri = self._encode(self._folder / f"{key}.png")
+            if uri is not None and len(uri) > self._left:
+                uri = None
+            self._left -= len(uri or "")
+            self._seen[key] = uri
+        return self._seen[key]
+
+    def _encode(self, path: Path) -> str | None:
+        try:
+            content = path.read_bytes()
+            with Image.open(io.BytesIO(content)) as image:
+                if max(image.size) > LARGEST_SIDE or image.format != "PNG":
+                    content = _small(image)
+        except (FileNotFoundError, UnidentifiedImageError):
+            return None
+        return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _small(image: Image.Image) -> bytes:
+    shrunk = image.convert("RGB")
+    shrunk.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    buffer = io.BytesIO()
+    shrunk.quantize(256).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,219 @@
+"""A run folder: files that are whole or absent, journals that only grow, stages that say when they are done.
+
+Killing the process at any moment leaves a folder that `Run.open` takes up again: files are written under a
+temporary name, synced and renamed; a journal's torn last line is dropped with a note.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from metis_rise.errors import InputError
+from metis_rise.journal import append_jsonl, json_line, parse_object, read_jsonl, write_atomic
+
+__all__ = ["STAGES", "Run", "Stage", "append_jsonl", "read_jsonl", "write_atomic"]
+
+STAGES = ("1-rl", "2-diagnose", "3-distill", "4-expert", "5-sft", "6-evaluate")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_RECIPE = "recipe.json"
+_METRICS = "metrics.jsonl"
+_ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The folder of one stage; it is done when its DONE file is there and can be read."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Numbered name, such as "1-rl"."""
+        return self.path.name
+
+    @property
+    def short(self) -> str:
+        """Name without the number, such as "rl"."""
+        return self.name.partition("-")[2]
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage has finished."""
+        return self._read() is not None
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Mark the stage as done, with its result (plain JSON values)."""
+        write_atomic(self.path / "DONE", json.dumps(result, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+
+    def result(self) -> dict[str, Any]:
+        """What `finish` was given.
+
+        Raises:
+            InputError: the stage is not done.
+        """
+        found = self._read()
+        if found is None:
+            raise InputError(f"{self.path}: stage {self.short} is not done; run it with: rise {_command(self.short)}")
+        return found
+
+    def _read(self) -> dict[str, Any] | None:
+        file = self.path / "DONE"
+        return parse_object(file.read_bytes()) if file.is_file() else None
+
+
+class Run:
+    """One doing of a recipe. Made by `Run.open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, root: Path, name: str, recipe: Mapping[str, Any], *, fresh: bool = False) -> Run:
+        """Create the folder root/name, or take it up again when it belongs to the same recipe.
+
+        Args:
+            root: folder of all runs.
+            name: name of this run, one plain folder name.
+            recipe: the resolved recipe, plain JSON values.
+            fresh: delete what is there first. Ask the user before you pass it.
+
+        Raises:
+            InputError: a bad name, a folder that is no run, or a run of another recipe (names the differing keys).
+        """
+        if not _NAME.fullmatch(name):
+            raise InputError(f"run name {name!r}: use letters, digits, '.', '_' and '-' only, as in --name my-run")
+        path = root / name
+        foreign = path.exists() and not (path / _RECIPE).is_file() and _has_content(path)
+        if foreign:
+            raise InputError(f"{path}: exists and is not a run folder (no {_RECIPE}); choose another --name")
+        if fresh and path.exists():
+            _delete(path)
+        if (path / _RECIPE).is_file():
+            _check_same(path, recipe)
+        else:
+            write_atomic(path / _RECIPE, json.dumps(recipe, ensure_ascii=False, indent=1) + "\n")
+        return cls(path)
+
+    def stage(self, name: str) -> Stage:
+        """The stage of a numbered or short name ("1-rl" or "rl"); makes its folder."""
+        full = next((s for s in STAGES if name in (s, s.partition("-")[2])), None)
+        if full is None:
+            raise ValueError(f"no stage {name!r}; stages: {', '.join(STAGES)}")
+        path = self.path / full
+        path.mkdir(parents=True, exist_ok=True)
+        return Stage(path)
+
+    def require_earlier(self, name: str) -> None:
+        """Check that every stage before `name` is done.
+
+        Raises:
+            InputError: one is not; the message says which command to run.
+        """
+        wanted = self.stage(name)
+        for full in STAGES[: STAGES.index(wanted.name)]:
+            short = full.partition("-")[2]
+            if not self.stage(full).done:
+                raise InputError(
+                    f"{self.path}: {_command(wanted.short)} needs the stage {short} done first; "
+                    f"run, with the same recipe and --name: rise {_command(short)}"
+                )
+
+    def log(self, text: str) -> None:
+        """Say `text` on the terminal, clear of progress bars, and add it to log.txt with the time."""
+        tqdm.write(text)
+        stamp = _now()
+        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
+            file.writelines(f"{stamp} {line}\n" for line in text.splitlines())
+
+    def event(self, kind: str, **values: Any) -> None:
+        """Add a line to manifest.jsonl: what was done, when, with which plain JSON values."""
+        append_jsonl(self.path / "manifest.jsonl", [{"time": _now(), "kind": kind, **values}])
+
+    def metric(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+        """Add a line to metrics.jsonl.
+
+        Args:
+            stage: name of the curve set, such as "rl", "rl-dev" or "sft-expert".
+            step: step within it.
+            values: one finite number per name.
+
+        Raises:
+            ValueError: a value is NaN or infinite.
+        """
+        odd = [name for name, value in values.items() if not math.isfinite(value)]
+        if odd:
+            raise ValueError(f"metrics of {stage} step {step}: not finite: {', '.join(odd)}")
+        row = {"stage": stage, "step": step, "time": _now(), "values": dict(values)}
+        append_jsonl(self.path / _METRICS, [row])
+
+    def metrics(self, stage: str | None = None) -> list[dict[str, Any]]:
+        """The rows of `stage` (of all stages where None), in the order of writing."""
+        file = self.path / _METRICS
+        rows = read_jsonl(file) if file.exists() else []
+        return [row for row in rows if stage in (None, row["stage"])]
+
+    def truncate_metrics(self, stage: str, step: int) -> None:
+        """Drop the rows of `stage` after `step`: a stage that resumes there will write them again."""
+        rows = self.metrics()
+        kept = [row for row in rows if row["stage"] != stage or row["step"] <= step]
+        if len(kept) < len(rows):
+            write_atomic(self.path / _METRICS, b"".join(json_line(row) for row in kept))
+
+
+def _has_content(path: Path) -> bool:
+    """Whether anything but our own temporary files is there; a crash at the very start leaves nothing else."""
+    return not path.is_dir() or any(not entry.name.endswith(".tmp") for entry in path.iterdir())
+
+
+def _delete(path: Path) -> None:
+    """Delete a run folder; renamed first, so that a kill half-way never leaves half a run under its name."""
+    trash = path.with_name(f".{path.name}.deleted")
+    if trash.exists():
+        shutil.rmtree(trash)
+    os.replace(path, trash)
+    shutil.rmtree(trash)
+
+
+def _check_same(path: Path, recipe: Mapping[str, Any]) -> None:
+    there = parse_object((path / _RECIPE).read_bytes())
+    if there is None:
+        raise InputError(f"{path / _RECIPE}: not a JSON object; choose another --name or delete the run with --fresh")
+    old, new = (dict(_flat(r, "")) for r in (there, json.loads(json.dumps(recipe))))
+    keys = [key for key in {**old, **new} if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
+    if keys:
+        said = ", ".join(f"{key} ({old.get(key, _ABSENT)} there, {new.get(key, _ABSENT)} here)" for key in keys)
+        raise InputError(
+            f"{path}: this run belongs to another recipe: {said}; choose another --name, or delete the run with --fresh"
+        )
+
+
+def _flat(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Dotted keys of all leaves, list items by number, with their JSON text."""
+    children: Sequence[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        children = list(value.items())
+    elif isinstance(value, list):
+        children = list(enumerate(value))
+    if not children:
+        yield key, json.dumps(value, ensure_ascii=False)
+    for name, child in children:
+        yield from _flat(child, f"{key}.{name}" if key else str(name))
+
+
+def _command(short: str) -> str:
+    return "eval" if short == "evaluate" else short
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,26 @@
+"""Scores on development problems: how a training stage sees, between its steps, whether it helps."""
+
+from __future__ import annotations
+
+from metis_rise.engines.base import Request
+from metis_rise.seeding import derive
+from metis_rise.stages.workshop import Bench, Workshop, sample_judged
+from metis_rise.types import mean_strict
+
+
+def score_dev(shop: Workshop, bench: Bench, curve: str, step: int) -> float:
+    """Logs greedy and sampled accuracy on `rl.eval_problems` dev problems as metrics of `curve`; returns their mean.
+
+    The problems are spread evenly over the dev set, and their draws are the same at every call.
+    """
+    dev, count = shop.sets.dev, shop.recipe.rl.eval_problems
+    problems = dev[:: max(1, len(dev) // count)][:count]
+    scores = {}
+    for mode, params in (("greedy", shop.greedy), ("sampled", shop.sampled)):
+        requests = [Request(p, 1, params, derive(shop.recipe.seed, "dev", p.id)) for p in problems]
+        groups = sample_judged(bench.engine, requests, curve, f"dev {mode}")
+        scores[mode] = mean_strict([t for group in groups for t in group.trajectories])
+    shop.run.metric(curve, step, scores)
+    text = ", ".join(f"{mode} {100 * value:.1f} %" for mode, value in scores.items())
+    shop.run.log(f"{curve} at step {step}: {len(problems)} problems, {text}")
+    return sum(scores.values()) / len(scores)

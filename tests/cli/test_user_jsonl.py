@@ -1,0 +1,98 @@
+"""The same command on a user's own files: real pictures, and everything that can be wrong with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from micro import ok, rise
+
+from metis_rise.run import read_jsonl
+
+SMALL = (
+    "threads=1",
+    "rl.steps=1",
+    "rl.prompts_per_step=4",
+    "rl.group_size=2",
+    "rl.refill_rounds=0",
+    "rl.eval_problems=4",
+    "diagnose.samples=1",
+    "sft.stages.1.epochs=1",
+    "evaluate.limit=6",
+)
+
+
+@pytest.fixture
+def tabmwp(shared_data: Path, tmp_path: Path) -> Path:
+    """A folder with train.jsonl (90 problems) and test.jsonl (10 others) made of real TabMWP rows."""
+    source = shared_data / "tabmwp"
+    rows = read_jsonl(source / "tabmwp.jsonl")
+    for name, part in (("train", rows[:90]), ("test", rows[90:100])):
+        lines = [json.dumps({**row, "images": [str(source / image) for image in row["images"]]}) for row in part]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    return tmp_path
+
+
+@pytest.mark.shared_data
+def test_every_stage_works_on_real_tables(tabmwp: Path):
+    printed = ok(tabmwp, "run", "user_jsonl", "problems.train=train.jsonl", "problems.test=test.jsonl", *SMALL)
+    run = tabmwp / "runs" / "user_jsonl"
+    expert = read_jsonl(run / "4-expert" / "trajectories-0000.jsonl")
+    assert len(expert) >= 50 and all(row["verdict"]["correct"] for row in expert)
+    taught = json.loads((run / "5-sft" / "DONE").read_text())["stages"][1]
+    assert taught["examples"] == len(expert)
+    assert taught["heldout_last"] < taught["heldout_first"]
+    solutions = {row["id"]: row["solution"] for row in read_jsonl(run / "problems" / "train.jsonl")}
+    assert all(solutions[row["problem_id"]].strip() in row["text"] for row in expert)
+    (start,) = [row for row in read_jsonl(run / "manifest.jsonl") if row["kind"] == "start"]
+    assert start["max_tokens"] > 80, "lengths must fit the data, not the world"
+    assert "after RISE" in printed
+
+
+def test_there_is_no_default_path(tmp_path: Path):
+    done = rise(tmp_path, "run", "user_jsonl")
+    assert done.returncode == 2
+    assert "problems.train=PATH" in done.stderr
+
+
+GOOD = {"id": "a", "question": "How many?", "answer": "3", "answer_type": "number"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([GOOD, {**GOOD, "id": "b", "images": ["none.png"]}], "row 2"),
+        ([GOOD, {**GOOD, "id": "b", "images": ["broken.png"]}], "row 2"),
+        ([GOOD, {**GOOD, "id": "b", "answer_type": "numbr"}], "number"),
+        ([GOOD, {**GOOD, "id": "b", "answer": ""}], "row 2"),
+        ([GOOD, GOOD], "row 1"),
+    ],
+    ids=["missing image", "broken image", "unknown answer type", "empty answer", "duplicate id"],
+)
+def test_bad_rows_end_with_one_line_and_leave_nothing_behind(rows: list[dict[str, object]], said: str, tmp_path: Path):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n truncated")
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "test.jsonl").write_text(json.dumps({**GOOD, "question": "Another?"}))
+    done = rise(tmp_path, "run", "user_jsonl", "problems.train=train.jsonl", "problems.test=test.jsonl")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ") and "train.jsonl" in line and said in line
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_a_test_problem_that_is_also_trained_on_is_refused(tmp_path: Path):
+    rows = [{**GOOD, "id": str(i), "question": f"Question {i}?"} for i in range(20)]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "test.jsonl").write_text(json.dumps({**rows[3], "id": "other"}))
+    done = rise(
+        tmp_path,
+        "run",
+        "user_jsonl",
+        "problems.train=train.jsonl",
+        "problems.test=test.jsonl",
+        "problems.dev=test.jsonl",
+        "sampling.max_tokens=64",
+    )
+    assert done.returncode == 2
+    assert "also training problems" in done.stderr and "other" in done.stderr

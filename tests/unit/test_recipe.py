@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metis_rise.errors import InputError
+from metis_rise.recipe import Recipe, load_recipe, resolved, shipped_recipes
+from metis_rise.recipe.base import Part
+from metis_rise.recipe.faults import known_keys
+
+JSONL = ["problems.train=a.jsonl", "problems.test=b.jsonl"]
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_every_shipped_recipe_loads_under_its_own_name():
+    assert {"tiny", "user_jsonl"} <= set(shipped_recipes())
+    for name, text in shipped_recipes().items():
+        recipe = load_recipe(name, JSONL if name == "user_jsonl" else [])
+        assert recipe.name == name
+        assert text.startswith("# ")
+
+
+def test_resolved_recipe_is_json_with_nulls_and_makes_the_same_recipe_again():
+    recipe = load_recipe("tiny", ["rl.group_size=4"])
+    values = json.loads(json.dumps(resolved(recipe)))
+    assert values["problems"]["limit_train"] is None
+    assert values["rl"]["group_size"] == 4
+    assert Recipe.model_validate(values) == recipe
+
+
+def test_defaults_apply_to_sections_that_a_file_leaves_out(tmp_path: Path):
+    recipe = load_recipe(write(tmp_path, "name: x\nproblems: {kind: world}\n"))
+    assert (recipe.rl.clip_low, recipe.rl.clip_high, recipe.rl.kl_weight) == (0.2, 0.28, 0.0)
+    assert [stage.name for stage in recipe.sft.stages] == ["self", "expert"]
+
+
+def test_overrides_are_yaml_values_at_dotted_keys_and_list_numbers():
+    recipe = load_recipe(
+        "tiny",
+        [
+            "rl.learning_rate=3e-5",
+            "prompt.system=null",
+            "model.freeze_vision=false",
+            "sft.stages.1.epochs=9",
+            "sft.stages.0.data=[self, mastered]",
+            "problems.limit_test=5",
+        ],
+    )
+    assert recipe.rl.learning_rate == 3e-5
+    assert recipe.prompt.system is None
+    assert recipe.model.freeze_vision is False
+    assert [stage.epochs for stage in recipe.sft.stages] == [2, 9]
+    assert recipe.sft.stages[0].data == ("self", "mastered")
+    assert recipe.problems.limit_test == 5
+
+
+def test_the_later_of_two_overrides_wins_and_an_equals_sign_may_be_in_the_value():
+    recipe = load_recipe("user_jsonl", [*JSONL, "problems.train=dir/a=b.jsonl"])
+    assert recipe.problems.train == "dir/a=b.jsonl"
+
+
+def test_every_field_has_a_description():
+    def parts(part: type[Part]) -> list[type[Part]]:
+        return [part, *(p for child in part.__subclasses__() for p in parts(child))]
+
+    bare = [f"{p.__name__}.{n}" for p in parts(Part) for n, f in p.model_fields.items() if not f.description]
+    assert bare == []
+    assert "sft.stages.0.learning_rate" in known_keys()
+
+
+def test_a_recipe_does_not_change_after_reading():
+    with pytest.raises(ValueError, match="frozen"):
+        load_recipe("tiny").rl.steps = 3
+
+
+def test_recipe_is_importable_without_torch():
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None\n"
+        "from metis_rise.recipe import load_recipe; print(load_recipe('tiny').name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "tiny\n"), done.stderr
+
+
+def test_user_jsonl_has_no_default_path():
+    with pytest.raises(InputError, match=r"rise run user_jsonl problems\.train=PATH problems\.test=PATH"):
+        load_recipe("user_jsonl")

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from metis_rise.errors import InputError
+from metis_rise.recipe import load_recipe
+
+
+def fault(overrides: list[str], recipe: str = "tiny") -> str:
+    with pytest.raises(InputError) as caught:
+        load_recipe(recipe, overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "nearest"),
+    [
+        ("rl.groupsize=3", "rl.group_size"),
+        ("group_size=3", "rl.group_size"),
+        ("rl.max_tokens=3", "sampling.max_tokens"),
+        ("problems.train_per_level=3", "problems.world.train_per_level"),
+        ("sft.stages.1.epoch=3", "sft.stages.0.epochs"),
+        ("smapling.top_p=1", "sampling"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_known_one(override: str, nearest: str):
+    message = fault([override])
+    assert message.startswith(f"override {override}: unknown key ")
+    assert message.endswith(f"the nearest known key is {nearest}")
+
+
+def test_an_unknown_key_in_a_file_names_the_file(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: x\nproblems: {kind: world}\nrl: {step: 3}\n", encoding="utf-8")
+    assert fault([], str(path)) == f"{path}: unknown key rl.step; the nearest known key is rl.steps"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("rl.group_size=1", "rl.group_size = 1: must be greater than or equal to 2"),
+        ("rl.steps=many", "rl.steps = 'many': must be a valid integer"),
+        ("rl.steps=true", "rl.steps = true: must be a valid integer"),
+        ("rl.learning_rate=.nan", "rl.learning_rate = nan: must be a finite number"),
+        ("rl.learning_rate=0", "rl.learning_rate = 0: must be greater than 0"),
+        ("model.device=gpu", "model.device = 'gpu': must be 'auto', 'cpu' or 'cuda'"),
+        ("model.freeze_vision=1", "model.freeze_vision = 1: must be a valid boolean"),
+        ("name=../x", "name = '../x': must match"),
+        ("rl=3", "rl = 3: must be a section of keys"),
+        ("sft.stages=[]", "sft.stages = []: must have at least 1 item"),
+        ("sft.stages.1.data=[own]", "sft.stages.1.data.0 = 'own': must be 'self', 'expert' or 'mastered'"),
+        ("sft.stages.1.data=[self, self]", "sft.stages.1.data = ['self', 'self']: must name each kind of data once"),
+        ("sft.stages.1.name=self", "sft.stages.1.name = 'self': must be unique"),
+        ("rl.filter_low=1", "rl.filter_low = 1.0: must be below rl.filter_high (1.0)"),
+        ("rl.minibatches=25", "rl.minibatches = 25: must not exceed rl.prompts_per_step (24)"),
+        ("rl.overlong_buffer=73", "rl.overlong_buffer = 73: must not exceed sampling.max_tokens (72)"),
+        ("diagnose.mastered_at=0", "diagnose.mastered_at = 0: must be greater than 0"),
+        ("diagnose.absent_at=1", "diagnose.absent_at = 1: must be less than 1"),
+        ("problems.train=a.jsonl", "problems.train = 'a.jsonl': must be null for problems.kind=world"),
+        ("problems.kind=jsonl", "problems.train = null: must be a JSONL file"),
+    ],
+)
+def test_a_wrong_value_names_key_value_and_what_is_allowed(override: str, said: str):
+    message = fault([override])
+    assert said in message
+    assert "\n" not in message
+
+
+def test_rules_across_fields():
+    assert "model.min_pixels = 9: must not be above model.max_pixels (4)" in fault(
+        ["model.min_pixels=9", "model.max_pixels=4"]
+    )
+    assert "diagnose.absent_at = 0.5: must be below diagnose.mastered_at (0.5)" in fault(
+        ["diagnose.absent_at=0.5", "diagnose.mastered_at=0.5"]
+    )
+    assert "there is nothing to score" in fault(["evaluate.greedy=false", "evaluate.sampled=false"])
+
+
+def test_several_faults_are_one_line_each():
+    lines = fault(["rl.group_size=1", "rl.steps=0", "sampling.topp=1"]).splitlines()
+    assert len(lines) == 3
+    assert {line.partition(":")[0] for line in lines} == {
+        "override rl.group_size=1",
+        "override rl.steps=0",
+        "override sampling.topp=1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("rl.steps", "must be KEY=VALUE"),
+        ("=3", "must be KEY=VALUE"),
+        ("rl.steps.x=1", "the key before 'x' holds a single value"),
+        ("sft.stages.2.epochs=1", "'2' must be an item number from 0 to 1"),
+        ("sft.stages.self.epochs=1", "'self' must be an item number from 0 to 1"),
+        ("rl.steps=[1", "not valid YAML"),
+    ],
+)
+def test_an_override_that_cannot_be_applied(override: str, said: str):
+    message = fault([override])
+    assert message.startswith(f"override {override}")
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: [x\n", "row 2: not valid YAML"),
+        ("name: x\nseed: 1\nname: y\n", "row 3: not valid YAML: the key name stands twice"),
+        ("- a\n- b\n", "must be a mapping"),
+        ("", "must be a mapping"),
+        ("seed: 1\nproblems: {kind: world}\n", "name is missing"),
+        ("name: x\n", "problems is missing"),
+        ("name: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_recipe(tmp_path: Path, text: str, said: str):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    message = fault([], str(path))
+    assert message.startswith(str(path))
+    assert said in message
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path):
+    assert "No such file" in fault([], str(tmp_path / "none.yaml"))
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes("name: caf\u00e9\n".encode("latin-1"))
+    assert "not UTF-8" in fault([], str(latin))
+
+
+def test_an_unknown_name_lists_the_shipped_recipes():
+    message = fault([], "tinny")
+    assert "did you mean tiny?" in message
+    assert "user_jsonl" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-4", 1e-4), ("1E3", 1000.0), ("2.5e+1", 25.0), (".5", 0.5), ("3", 3.0), ("1_0.5", 10.5)],
+)
+def test_numbers_are_read_as_people_write_them(text: str, value: float):
+    assert load_recipe("tiny", [f"rl.learning_rate={text}"]).rl.learning_rate == value
+
+
+def test_a_date_is_text_and_not_a_date():
+    assert load_recipe("tiny", ["name=2026-01-31"]).name == "2026-01-31"
