@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from micro import MICRO
 
 REPOSITORY = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -62,3 +63,10 @@ def test_the_installed_command_lists_its_recipes_in_an_empty_folder(installed: P
     done = rise(installed, tmp_path, "recipes")
     assert done.returncode == 0, done.stderr
     assert "tiny" in done.stdout
+
+
+def test_the_installed_wheel_runs_the_whole_method_in_an_empty_folder(installed: Path, tmp_path: Path):
+    done = rise(installed, tmp_path, "run", "tiny", *MICRO)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "runs" / "tiny" / "summary.json").exists()
+    assert "after RISE" in done.stdout
