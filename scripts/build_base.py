@@ -40,7 +40,12 @@ BATCH = 96
 def main() -> None:
     """Runs the phases that the work folder does not hold yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("build/base"), help="keeps the weights after each phase")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("build/base"),
+        help="keeps the weights after each phase; delete it after a change of what is taught",
+    )
     parser.add_argument("--out", type=Path, default=Path("src/metis_rise/assets/tiny_base"), help="the package's base")
     parser.add_argument("--perception-steps", type=int, default=600)
     parser.add_argument("--language-steps", type=int, default=1100)
@@ -53,25 +58,25 @@ def main() -> None:
     tokenizer = build_tokenizer()
     model = build_model(tokenizer, SEED)
 
-    def phase(name: str, work: Callable[[], object]) -> None:
-        file = options.work / f"{name}.safetensors"
+    def phase(name: str, steps: int, work: Callable[[], object]) -> None:
+        file = options.work / f"{name}-{steps}.safetensors"
         if file.exists():
             print(f"{name}: found {file}, loading it")
             model.load_state_dict(load_file(file))
             return
         start = time.time()
         print(f"{name}: {work()}")
-        save_file(model.state_dict(), file)
+        unfinished = file.with_suffix(".writing")
+        save_file(model.state_dict(), unfinished)
+        unfinished.rename(file)
         print(f"{name}: {time.time() - start:.0f} s")
 
-    def snapshot() -> None:
-        save_file(model.state_dict(), options.work / "snapshot.safetensors")
-
-    phase("perception", lambda: teach_perception(model, options.perception_steps, BATCH, SEED))
-    clean = Classroom(tokenizer, SEED)
-    phase("language", lambda: teach_language(model, clean, CLEAN, options.language_steps, BATCH, 2e-3, 0.15, snapshot))
-    styled = Classroom(tokenizer, SEED + 1)
-    phase("styles", lambda: teach_language(model, styled, STYLED, options.style_steps, BATCH, 6e-4, 0.05, snapshot))
+    steps = options.perception_steps
+    phase("perception", steps, lambda: teach_perception(model, options.perception_steps, BATCH, SEED))
+    clean, steps = Classroom(tokenizer, SEED), options.language_steps
+    phase("language", steps, lambda: teach_language(model, clean, CLEAN, options.language_steps, BATCH, 2e-3, 0.15))
+    styled, steps = Classroom(tokenizer, SEED + 1), options.style_steps
+    phase("styles", steps, lambda: teach_language(model, styled, STYLED, options.style_steps, BATCH, 6e-4, 0.05))
 
     candidate = options.work / "candidate"
     export(model, tokenizer, candidate)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
@@ -92,12 +91,8 @@ def teach_language(
     batch: int,
     learning_rate: float,
     final_share: float,
-    snapshot: Callable[[], None],
 ) -> None:
-    """Trains all but the vision tower for `steps` batches; the rate falls linearly to `final_share` of its peak.
-
-    `snapshot` is called every 300 steps.
-    """
+    """Trains all but the vision tower for `steps` batches; the rate falls linearly to `final_share` of its peak."""
     optimizer = MuonAdam((n, p) for n, p in model.named_parameters() if "visual" not in n)
     model.train()
     mean = 0.0
@@ -111,8 +106,6 @@ def teach_language(
         mean = value if step == 0 else 0.98 * mean + 0.02 * value
         if step % 25 == 0:
             bar.set_postfix({"loss": f"{mean:.4f}"})
-        if (step + 1) % 300 == 0:
-            snapshot()
 
 
 def _alike(items: list[_Item]) -> list[list[_Item]]:

@@ -13,7 +13,7 @@ from metis_rise.engines.native import NativeEngine
 from metis_rise.errors import InputError
 from metis_rise.policy.model import Policy
 from metis_rise.problems.images import ImageError, ImageStore
-from metis_rise.problems.prompt import build_messages
+from metis_rise.problems.prompt import arrange, build_messages, control_token
 from metis_rise.stages.workshop import AUTO, system_prompt
 from metis_rise.types import AnswerType, Problem, StopReason, Trajectory
 from metis_rise.verifier.extract import extract
@@ -26,7 +26,7 @@ def ask(
     max_tokens: int,
     temperature: float,
     system: str | None = AUTO,
-    seed: int = 0,
+    dtype: str = "float32",
 ) -> Trajectory:
     """The model's answer to `question` about the picture file `image`.
 
@@ -38,19 +38,29 @@ def ask(
             key = store.put(image.read_bytes())
         except (ImageError, OSError) as error:
             raise InputError(f"{image}: {error}") from error
-        problem = Problem("ask", question, "", AnswerType.TEXT, images=(key,))
-        policy = Policy.load(model)
+        problem = Problem("ask", _checked(question), "", AnswerType.TEXT, images=(key,))
+        policy = Policy.load(model, dtype=dtype)
         prompt = policy.encode(build_messages(problem, system_prompt(policy, system)), [store.open(key)])
     engine = NativeEngine(policy, lambda _: prompt)
-    (group,) = engine.sample([Request(problem, 1, SamplingParams(temperature, max_tokens=max_tokens), seed)])
+    (group,) = engine.sample([Request(problem, 1, SamplingParams(temperature, max_tokens=max_tokens))])
     return group.trajectories[0]
 
 
+def _checked(question: str) -> str:
+    """The question, in which at most one marker stands for the picture."""
+    if found := control_token(question):
+        raise InputError(f"the question holds the control token {found}; write it in another way")
+    try:
+        return arrange(question, 1)[0]
+    except ValueError as error:
+        raise InputError(f"{error}; one picture is given") from error
+
+
 def ask_and_show(
-    model: str, image: Path, question: str, max_tokens: int, temperature: float, system: str | None
+    model: str, image: Path, question: str, max_tokens: int, temperature: float, system: str | None, dtype: str
 ) -> None:
     """`ask`, then `show` on the terminal."""
-    show(ask(model, image, question, max_tokens, temperature, system), Console())
+    show(ask(model, image, question, max_tokens, temperature, system, dtype), Console())
 
 
 def show(trajectory: Trajectory, console: Console) -> None:

@@ -129,6 +129,9 @@ def ask(
             help="System prompt: auto (what the model was trained with, else rise), rise, none, or a text file.",
         ),
     ] = "auto",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Number format of the weights: float32, bfloat16 or float16.")
+    ] = "float32",
     debug: Debug = False,
 ) -> None:
     """Ask a model about a picture and print its reasoning and its answer.
@@ -138,7 +141,7 @@ def ask(
     with _exit_codes(debug):
         from metis_rise.ask import ask_and_show
 
-        ask_and_show(model, image, question, max_tokens, temperature, None if system == "none" else system)
+        ask_and_show(model, image, question, max_tokens, temperature, None if system == "none" else system, dtype)
 
 
 @app.command()

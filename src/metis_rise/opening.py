@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -12,16 +13,19 @@ from typing import Any
 import torch
 
 from metis_rise import __version__
+from metis_rise.errors import InputError
 from metis_rise.policy.loading import find_folder
 from metis_rise.policy.processor import load_processor
 from metis_rise.problems.dataset import SPLITS, ProblemSets, make_sets
 from metis_rise.problems.images import ImageStore
-from metis_rise.problems.prompt import load_system
+from metis_rise.problems.prompt import RISE, load_system
 from metis_rise.problems.reader import dump_problems, load_problems
 from metis_rise.recipe import Recipe, resolved
-from metis_rise.run import Run
+from metis_rise.run import Run, write_atomic
 from metis_rise.stages.lengths import fit_max_tokens
 from metis_rise.stages.workshop import AUTO, Workshop
+
+SYSTEM_FILE = "system.txt"
 
 
 def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False) -> Workshop:
@@ -33,14 +37,14 @@ def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False) ->
     torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
     torch.manual_seed(recipe.seed)
     path = root / name
-    # A kill between deleting the old run and renaming the new one leaves a folder without problems.
-    if fresh or not all(_file(path, split).exists() for split in SPLITS):
+    if fresh or not _begun(path):
         _check_model(recipe)
         made = _prepare(recipe, root, name)
         if path.exists():
             Run.open(root, name, resolved(recipe), fresh=fresh)
             shutil.rmtree(path)
         made.rename(path)
+        _leave(made.parent)
     run = Run.open(root, name, resolved(recipe))
     sets = ProblemSets(*(load_problems(_file(path, split)) for split in SPLITS))
     run.log(
@@ -48,28 +52,60 @@ def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False) ->
     )
     max_tokens = fit_max_tokens(recipe, sets.train)
     run.event("start", environment=_environment(), max_tokens=max_tokens)
-    return Workshop(recipe, run, ImageStore(path / "images"), sets, max_tokens)
+    return Workshop(recipe, run, ImageStore(path / "images"), sets, max_tokens, _system_setting(recipe, path))
+
+
+def _begun(path: Path) -> bool:
+    """Whether the folder holds a run with its problems.
+
+    A kill between deleting an old run and renaming the new one leaves a folder without either; one that lacks
+    problems but has stages is somebody's damaged run, and is not ours to replace.
+    """
+    missing = [file for split in SPLITS if not (file := _file(path, split)).exists()]
+    if missing and any(path.glob("[0-9]-*/*")):
+        raise InputError(f"{missing[0]}: is missing from a run that has begun; restore it, or start anew with --fresh")
+    return not missing
 
 
 def _check_model(recipe: Recipe) -> None:
     load_processor(find_folder(recipe.model.path), recipe.model.min_pixels, recipe.model.max_pixels)
-    if recipe.prompt.system != AUTO:
-        load_system(recipe.prompt.system)
+
+
+def _system_setting(recipe: Recipe, run: Path) -> str | None:
+    """The recipe's prompt.system, a file replaced by the run's own copy of it."""
+    setting = recipe.prompt.system
+    return setting if setting in (None, AUTO, RISE) else str(run / SYSTEM_FILE)
+
+
+def _check_lengths(recipe: Recipe, max_tokens: int) -> None:
+    if recipe.rl.overlong_buffer > max_tokens:
+        raise InputError(
+            f"rl.overlong_buffer = {recipe.rl.overlong_buffer}: must not exceed sampling.max_tokens, "
+            f"which auto fits to {max_tokens} tokens here; lower it, or give max_tokens a number"
+        )
 
 
 def _prepare(recipe: Recipe, root: Path, name: str) -> Path:
     """A complete run folder beside its final place; what a killed attempt left there is replaced."""
-    temporary = f"{name}.preparing"
-    folder = Run.open(root, temporary, resolved(recipe), fresh=True).path
+    folder = Run.open(root / ".preparing", name, resolved(recipe), fresh=True).path
     try:
+        if _system_setting(recipe, folder) != recipe.prompt.system:
+            write_atomic(folder / SYSTEM_FILE, load_system(recipe.prompt.system) or "")
         sets = make_sets(recipe.problems, recipe.seed, ImageStore(folder / "images"))
         for split, problems in sets.named().items():
             dump_problems(problems, _file(folder, split))
-        fit_max_tokens(recipe, sets.train)
+        _check_lengths(recipe, fit_max_tokens(recipe, sets.train))
     except BaseException:
         shutil.rmtree(folder)
+        _leave(folder.parent)
         raise
     return folder
+
+
+def _leave(folder: Path) -> None:
+    """Removes the folder of runs being prepared, unless another process prepares one there."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _file(run_folder: Path, split: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from metis_rise.opening import open_workshop
@@ -62,8 +64,13 @@ def _do(shop: Workshop, name: str) -> None:
         return
     start = time.monotonic()
     result = STAGES[name](shop)
-    seconds = time.monotonic() - start
-    stage.finish({"seconds": seconds} | result)
+    # A stage's model and optimizer hang in reference cycles; the next stage needs their memory.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    result = {"seconds": time.monotonic() - start} | result
+    seconds = result["seconds"]
+    stage.finish(result)
     shop.run.event("stage", stage=name, seconds=seconds)
     shop.run.log(f"{stage.name}: {seconds:.0f} s, {_sentence(result)}")
     write_report(shop.run.path)
@@ -77,13 +84,16 @@ def _sentence(result: dict[str, Any]) -> str:
 
 def _conclude(shop: Workshop) -> None:
     done = {name: shop.run.stage(name).result() for name in STAGES if shop.run.stage(name).done}
+    file = shop.run.path / "summary.json"
+    before = json.loads(file.read_text(encoding="utf-8"))["peak_memory_mb"] if file.exists() else 0.0
+    peak = max(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     summary = {
         "recipe": shop.recipe.name,
         "arms": done.get("evaluate", {}).get("arms", {}),
         "seconds": {name: result["seconds"] for name, result in done.items()},
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mb": peak,
     }
-    write_atomic(shop.run.path / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_atomic(file, json.dumps(summary, indent=1) + "\n")
     page = write_report(shop.run.path)
     print_report(shop.run.path, Console())
     shop.run.log(f"report: {page}")

@@ -140,6 +140,14 @@ class Run:
         """Add a line to manifest.jsonl: what was done, when, with which plain JSON values."""
         append_jsonl(self.path / "manifest.jsonl", [{"time": _now(), "kind": kind, **values}])
 
+    def warn(self, text: str) -> None:
+        """Say a warning and keep it for the report, once however often a resumed run repeats it."""
+        file = self.path / "manifest.jsonl"
+        said = read_jsonl(file) if file.exists() else []
+        if not any(row["kind"] == "warning" and row["text"] == text for row in said):
+            self.event("warning", text=text)
+        self.log(f"warning: {text}")
+
     def metric(self, stage: str, step: int, values: Mapping[str, float]) -> None:
         """Add a line to metrics.jsonl.
 

@@ -25,8 +25,6 @@ class StopReason(StrEnum):
 
     EOS = "eos"
     LENGTH = "length"
-    STOP = "stop"
-    ABORT = "abort"
 
 
 class Bucket(StrEnum):

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 from micro import ok, rise
+from PIL import Image
 from tiny import write_folder
 
 from metis_rise.problems import world
@@ -49,6 +50,11 @@ def test_faults_are_one_line(tmp_path: Path):
     (tmp_path / "no.png").write_bytes(b"no picture")
     done = rise(tmp_path, "ask", "tiny", "no.png", "How many?")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "no.png" in done.stderr
+    picture = Image.new("RGB", (112, 112))
+    picture.save(tmp_path / "yes.png")
+    for question in ("Compare <image1> and <image2>.", "What is <|image_pad|>?"):
+        done = rise(tmp_path, "ask", "tiny", "yes.png", question)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     (tmp_path / "empty").mkdir()
     done = rise(tmp_path, "ask", "empty", "no.png", "How many?")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1

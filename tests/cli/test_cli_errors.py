@@ -24,8 +24,8 @@ def report(run_folder):
 for f in (run, run_stage, report):
     setattr(pipeline, f.__name__, f)
 asking = types.ModuleType("metis_rise.ask")
-def ask_and_show(model, image, question, max_tokens, temperature, system):
-    print("ask", model, image, question, max_tokens, temperature, system)
+def ask_and_show(model, image, question, max_tokens, temperature, system, dtype):
+    print("ask", model, image, question, max_tokens, temperature, system, dtype)
 asking.ask_and_show = ask_and_show
 import metis_rise
 sys.modules["metis_rise.pipeline"] = metis_rise.pipeline = pipeline
@@ -72,7 +72,7 @@ def test_each_stage_is_a_command(command: str, stage: str):
 def test_ask_and_report_hand_over_their_arguments(tmp_path: Path):
     (tmp_path / "p.png").write_bytes(b"")
     done = rise("ask", "tiny", "p.png", "How many?", "--system", "none", "--max-tokens", "9", cwd=tmp_path)
-    assert done.stdout == "ask tiny p.png How many? 9 0.0 None\n", done.stderr
+    assert done.stdout == "ask tiny p.png How many? 9 0.0 None float32\n", done.stderr
     assert rise("report", str(tmp_path)).stdout == f"report {tmp_path}\n"
 
 

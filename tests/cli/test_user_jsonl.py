@@ -67,8 +67,9 @@ GOOD = {"id": "a", "question": "How many?", "answer": "3", "answer_type": "numbe
         ([GOOD, {**GOOD, "id": "b", "answer_type": "numbr"}], "number"),
         ([GOOD, {**GOOD, "id": "b", "answer": ""}], "row 2"),
         ([GOOD, GOOD], "row 1"),
+        ([GOOD, {**GOOD, "id": "b", "solution": "See <|image_pad|>."}], "row 2"),
     ],
-    ids=["missing image", "broken image", "unknown answer type", "empty answer", "duplicate id"],
+    ids=["missing image", "broken image", "unknown answer type", "empty answer", "duplicate id", "control token"],
 )
 def test_bad_rows_end_with_one_line_and_leave_nothing_behind(rows: list[dict[str, object]], said: str, tmp_path: Path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n truncated")
@@ -79,6 +80,37 @@ def test_bad_rows_end_with_one_line_and_leave_nothing_behind(rows: list[dict[str
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ") and "train.jsonl" in line and said in line
     assert not list((tmp_path / "runs").iterdir())
+
+
+def sets(folder: Path, train: list[dict[str, object]], test: list[dict[str, object]]) -> tuple[str, ...]:
+    """Writes the two files; returns the command's arguments."""
+    (folder / "train.jsonl").write_text("\n".join(map(json.dumps, train)))
+    (folder / "test.jsonl").write_text("\n".join(map(json.dumps, test)))
+    return "run", "user_jsonl", "problems.train=train.jsonl", "problems.test=test.jsonl", "sampling.max_tokens=64"
+
+
+def test_ids_are_unique_over_all_files(tmp_path: Path):
+    rows = [{**GOOD, "id": str(i), "question": f"Question {i}?"} for i in range(20)]
+    done = rise(tmp_path, *sets(tmp_path, rows, [{**GOOD, "id": "3", "question": "Another?"}]))
+    assert done.returncode == 2 and "'3'" in done.stderr and "id of its own" in done.stderr
+
+
+def test_rows_with_equal_content_stay_on_one_side_of_the_dev_split(tmp_path: Path):
+    rows = [{**GOOD, "id": str(i), "question": f"Question {i // 2}?"} for i in range(40)]
+    with_tiny_rl = ("rl.steps=1", "rl.prompts_per_step=1", "rl.group_size=2", "rl.refill_rounds=0", "threads=1")
+    arguments = sets(tmp_path, rows, [{**GOOD, "id": "t", "question": "Another?"}])
+    done = rise(tmp_path, "rl", *arguments[1:], *with_tiny_rl)
+    assert done.returncode == 0, done.stderr
+    problems = tmp_path / "runs" / "user_jsonl" / "problems"
+    train, dev = ({row["question"] for row in read_jsonl(problems / f"{name}.jsonl")} for name in ("train", "dev"))
+    assert dev and not train & dev
+
+
+def test_a_penalty_longer_than_the_fitted_length_is_refused(tmp_path: Path):
+    rows = [{**GOOD, "id": str(i), "question": f"Question {i}?", "solution": "Three."} for i in range(20)]
+    arguments = sets(tmp_path, rows, [{**GOOD, "id": "t", "question": "Another?"}])[:-1]
+    done = rise(tmp_path, *arguments, "rl.overlong_buffer=512")
+    assert done.returncode == 2 and "overlong_buffer" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_test_problem_that_is_also_trained_on_is_refused(tmp_path: Path):

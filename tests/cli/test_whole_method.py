@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -15,7 +16,8 @@ from safetensors.torch import load_file
 
 from metis_rise.run import STAGES, read_jsonl
 
-RL = ("rl.steps=6", *(setting for setting in MICRO if not setting.startswith("rl.steps")))
+OWN = ("rl.steps", "rl.checkpoint_every")
+RL = ("rl.steps=6", "rl.checkpoint_every=2", *(setting for setting in MICRO if not setting.startswith(OWN)))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_rl_killed_in_the_middle_ends_bit_identical(tmp_path: Path):
     process = subprocess.Popen(
         command("rl", "tiny", *RL, "--name", "killed"), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.DEVNULL
     )
-    while process.poll() is None and len(steps(journal)) < 3:
+    while process.poll() is None and len(steps(journal)) < 5:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
@@ -108,6 +110,26 @@ def test_rl_killed_in_the_middle_ends_bit_identical(tmp_path: Path):
     weights = [tmp_path / "runs" / name / "1-rl" / "model" / "model.safetensors" for name in ("calm", "killed")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     assert steps(journal) == steps(tmp_path / "runs" / "calm" / "metrics.jsonl")
+
+
+def test_every_option_of_the_update_runs(tmp_path: Path):
+    """KL with a reference model, ratios from the trainer, several updates per rollout, a closed filter band."""
+    options = ("rl.kl_weight=0.1", "rl.old_logprobs=trainer", "rl.minibatches=2", "rl.loss_aggregation=constant")
+    ok(tmp_path, "rl", "tiny", *MICRO, *options, "rl.filter_bounds=closed", "rl.advantage_scale=none")
+    journal = tmp_path / "runs" / "tiny" / "metrics.jsonl"
+    figures = [values for _, values in steps(journal) if values["groups_kept"]]
+    assert len(figures) == 4 and all(values["groups_kept"] == 4 for values in figures)
+    assert figures[0]["kl"] < 1e-6 < figures[-1]["kl"]
+    assert figures[0]["sampler_gap"] < 1e-4
+
+
+def test_a_damaged_run_is_not_replaced(whole: tuple[Path, str], tmp_path: Path):
+    run = tmp_path / "runs" / "tiny"
+    shutil.copytree(whole[0] / "runs" / "tiny", run)
+    (run / "problems" / "dev.jsonl").unlink()
+    done = rise(tmp_path, "run", "tiny", *MICRO)
+    assert done.returncode == 2 and "dev.jsonl" in done.stderr
+    assert (run / "5-sft" / "model" / "model.safetensors").exists()
 
 
 def steps(journal: Path) -> list[tuple[int, dict[str, float]]]:

@@ -46,6 +46,7 @@ def test_groups_all_right_or_all_wrong_are_dropped():
     collected = world.collector.collect(0)
     assert {kept.group.solve_rate for kept in collected.kept} == {0.5, 0.25}
     assert collected.filter_rate == 0.5
+    assert +collected.dropped == {"group all wrong": 1, "group all right": 1}
 
 
 def test_a_step_is_refilled_until_it_is_full():
@@ -84,6 +85,7 @@ def test_surplus_too_old_is_thrown_away():
     world.collector._surplus = [KeptGroup(group(p, 0.5), 0, ((-0.1, -0.5),) * 4) for p in world.problems[:3]]
     collected = world.collector.collect(2)
     assert collected.carried == 0
+    assert collected.dropped["surplus grown old"] == 3
     assert all(kept.step == 2 for kept in collected.kept)
 
 
@@ -102,7 +104,8 @@ def test_a_refill_round_that_finds_more_than_is_missing_carries_the_rest():
 def test_closed_bounds_are_the_mm_eureka_filter():
     accuracies = [0.0, 0.25, 0.75, 1.0]
     world = World(accuracies, refill_rounds=0, filter_low=0.25, filter_high=0.75, filter_bounds="closed")
-    assert {k.group.solve_rate for k in world.collector.collect(0).kept} == {0.25, 0.75}
+    collected = world.collector.collect(0)
+    assert {k.group.solve_rate for k in collected.kept} == {0.25, 0.75}
     world = World(accuracies, refill_rounds=0, filter_low=0.25, filter_high=0.75, filter_bounds="open")
     assert world.collector.collect(0).kept == []
 

@@ -6,7 +6,7 @@ from collections import Counter
 from random import Random
 
 from metis_rise.recipe import DistillConfig
-from metis_rise.stages.distill import choose, similarity
+from metis_rise.stages.distill import alike, choose
 from metis_rise.types import StopReason, Trajectory, Verdict
 
 
@@ -53,16 +53,22 @@ def test_near_duplicates_go_and_the_cap_holds():
     kept, dropped = chosen([trajectory(t) for t in texts], max_similarity=0.9)
     assert len(kept) == 2
     assert dropped == {"near duplicate": 1, "over the cap": 1}
+    assert "".join(kept[0].lower().split()) != "".join(kept[1].lower().split())
 
 
 def test_pick_decides_which_are_kept():
     texts = ["a", "bbbbbb", "cccccccccccc"]
     assert chosen([trajectory(t) for t in texts], most=1, pick="shortest")[0] == ["a"]
     assert chosen([trajectory(t) for t in texts], most=1, pick="longest")[0] == ["cccccccccccc"]
-    assert chosen([trajectory(t) for t in texts], most=1, pick="random")[0][0] in texts
+    draws = set()
+    for seed in range(20):
+        kept: list[Trajectory] = []
+        choose([trajectory(t) for t in texts], DistillConfig(pick="random"), 1, kept, Counter(), Random(seed))
+        draws.add(kept[0].text)
+    assert draws == set(texts)
 
 
-def test_similarity_ignores_case_and_spaces():
-    assert similarity("A  b", "a b") == 1.0
-    assert similarity("abcd", "wxyz") == 0.0
-    assert 0.5 < similarity("4+3=7", "4+3=8") < 1.0
+def test_likeness_ignores_case_and_spaces_and_has_a_threshold():
+    assert alike("A  b", "a b", 1.0)
+    assert not alike("abcd", "wxyz", 0.0)
+    assert alike("4+3=7", "4+3=8", 0.7) and not alike("4+3=7", "4+3=8", 0.9)

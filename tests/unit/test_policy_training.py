@@ -20,6 +20,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_folder(tmp_path_factory.mktemp("model"))
 
 
+def trainable(policy: Policy) -> list[torch.nn.Parameter]:
+    return [value for _, value in policy.named_trainable()]
+
+
 def start(base: Path) -> tuple[Policy, Optimizer]:
     policy = Policy.load(base)
     return policy, Optimizer(policy, weight_decay=0.01)
@@ -107,10 +111,10 @@ def test_state_is_plain_json(base: Path, tmp_path: Path) -> None:
 
 def test_a_gradient_that_is_not_finite_changes_nothing(base: Path, caplog: pytest.LogCaptureFixture) -> None:
     policy, optimizer = start(base)
-    before = [value.clone() for value in policy.trainable_parameters()]
-    policy.trainable_parameters()[0].grad = torch.full_like(before[0], math.inf)
+    before = [value.clone() for value in trainable(policy)]
+    trainable(policy)[0].grad = torch.full_like(before[0], math.inf)
     assert not math.isfinite(optimizer.step(1e-3))
-    assert all(map(torch.equal, before, policy.trainable_parameters()))
+    assert all(map(torch.equal, before, trainable(policy)))
     assert (optimizer.steps, optimizer.skipped, policy.version) == (0, 1, 0)
     assert "skipped" in caplog.text
     train(policy, optimizer, 1)
@@ -121,14 +125,14 @@ def test_the_norm_is_clipped(base: Path) -> None:
     policy, _ = start(base)
     optimizer = Optimizer(policy, max_grad_norm=0.5)
     seen: list[float] = []
-    for value in policy.trainable_parameters():
+    for value in trainable(policy):
         value.grad = torch.ones_like(value)
     hook = optimizer._adamw.register_step_pre_hook(
-        lambda *args: seen.append(math.sqrt(sum(float(p.grad.norm()) ** 2 for p in policy.trainable_parameters())))
+        lambda *args: seen.append(math.sqrt(sum(float(p.grad.norm()) ** 2 for p in trainable(policy))))
     )
     norm = optimizer.step(0.0)
     hook.remove()
-    assert norm == pytest.approx(math.sqrt(sum(p.numel() for p in policy.trainable_parameters())), rel=1e-4)
+    assert norm == pytest.approx(math.sqrt(sum(p.numel() for p in trainable(policy))), rel=1e-4)
     assert seen == [pytest.approx(0.5, rel=1e-4)]
 
 
@@ -136,7 +140,7 @@ def test_only_matrices_decay(base: Path) -> None:
     policy, _ = start(base)
     optimizer = Optimizer(policy, weight_decay=0.5)
     before = {name: value.clone() for name, value in policy.named_trainable()}
-    for value in policy.trainable_parameters():
+    for value in trainable(policy):
         value.grad = torch.zeros_like(value)
     optimizer.step(0.1)
     for name, value in policy.named_trainable():
@@ -148,3 +152,26 @@ def test_learning_rate() -> None:
     assert [lr_at(step, 1.0, warmup=4) for step in (0, 1, 3, 4, 100)] == [0.25, 0.5, 1.0, 1.0, 1.0]
     assert [lr_at(step, 2.0, warmup=2, total=6) for step in range(7)] == [1.0, 2.0, 2.0, 1.5, 1.0, 0.5, 0.0]
     assert lr_at(0, 3.0) == 3.0
+
+
+def test_a_small_step_is_not_lost_in_bfloat16(base: Path, tmp_path: Path) -> None:
+    """Twenty steps of 1e-6 must add up although each is below half a unit in the last place of most weights."""
+    policy = Policy.load(base, dtype="bfloat16")
+    optimizer = Optimizer(policy)
+    before = [value.detach().clone() for value in trainable(policy)]
+    for step in range(400):
+        for value in trainable(policy):
+            value.grad = torch.ones_like(value)
+        optimizer.step(1e-5)
+        if step == 199:
+            save_training(tmp_path / "checkpoint-1", policy, optimizer, {})
+    moved = sum(int((value != old).sum()) for value, old in zip(trainable(policy), before, strict=True))
+    assert moved / sum(value.numel() for value in before) > 0.9
+    resumed = Policy.load(base, dtype="bfloat16")
+    other = Optimizer(resumed)
+    load_training(tmp_path / "checkpoint-1", resumed, other)
+    for _ in range(200):
+        for value in trainable(resumed):
+            value.grad = torch.ones_like(value)
+        other.step(1e-5)
+    assert all(map(torch.equal, trainable(policy), trainable(resumed)))

@@ -51,6 +51,14 @@ def test_a_settled_problem_that_is_solved_sometimes_again_is_open():
     assert {name for _ in range(8) for name in ids(stream.take(1))} == {"p0", "p1"}
 
 
+def test_it_never_hangs_when_everything_is_settled():
+    stream = PromptStream(PROBLEMS, seed=1, revisit=0.0)
+    for problem in PROBLEMS:
+        stream.note(problem, 1.0)
+    assert len(stream.take(4)) == 4
+    assert PromptStream(PROBLEMS[:1], 1, 0.0).take(1) == PROBLEMS[:1]
+
+
 def test_it_goes_on_exactly_from_its_state():
     stream = PromptStream(PROBLEMS, seed=3, revisit=0.5)
     stream.take(13 % 10)

@@ -24,7 +24,7 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 def save_training(folder: Path, policy: Policy, optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Write everything needed to go on exactly from here; the folder appears whole or not at all.
 
-    `state` is the caller's own, plain JSON. FOLDER/model is a complete Hugging Face folder in float32.
+    `state` is the caller's own, plain JSON. FOLDER/model is a complete Hugging Face folder.
     """
     tensors, counters = optimizer.state_dict()
     record = {
@@ -35,7 +35,7 @@ def save_training(folder: Path, policy: Policy, optimizer: Optimizer, state: dic
     }
     with whole_folder(folder) as target:
         (target / MODEL).mkdir()
-        policy.write(target / MODEL, dtype="float32")
+        policy.write(target / MODEL)
         save_file({name: value.contiguous() for name, value in tensors.items()}, target / "optimizer.safetensors")
         (target / "state.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
         (target / MARKER).touch()
@@ -67,6 +67,8 @@ def prune(folder: Path, keep: int, protect: Collection[Path] = ()) -> None:
         if path.resolve() not in guarded:
             # The marker goes first, so that a half-deleted checkpoint is not taken for a whole one.
             (path / MARKER).unlink()
+    for path in folder.glob("checkpoint-*"):
+        if not (path / MARKER).is_file():
             shutil.rmtree(path)
 
 

@@ -119,10 +119,6 @@ class Policy:
         """Names and parameters that are trained."""
         return ((name, value) for name, value in self.model.named_parameters() if value.requires_grad)
 
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """The parameters that are trained."""
-        return [value for _, value in self.named_trainable()]
-
     def encode(self, messages: Sequence[dict[str, Any]], images: Sequence[Image.Image] = ()) -> Prompt:
         """The prompt of chat `messages` whose image parts stand for `images`, in order; ends where the answer begins.
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from metis_rise.policy.model import Policy
 
 log = logging.getLogger(__name__)
+MASTER = "master"
 
 
 def lr_at(step: int, peak: float, warmup: int = 0, total: int | None = None) -> float:
@@ -28,6 +29,9 @@ def lr_at(step: int, peak: float, warmup: int = 0, total: int | None = None) -> 
 
 class Optimizer:
     """AdamW with gradient clipping. Matrices decay, norms and biases (one dimension) do not.
+
+    Parameters of lower precision are updated through float32 masters kept here: a step of 1e-6 is below half a unit
+    in the last place of nearly every bfloat16 weight and would be lost.
 
     Attributes:
         steps: updates made.
@@ -49,8 +53,9 @@ class Optimizer:
         self.steps = 0
         self.skipped = 0
         self._named: dict[str, nn.Parameter] = dict(policy.named_trainable())
-        matrices = [value for value in self._named.values() if value.ndim > 1]
-        vectors = [value for value in self._named.values() if value.ndim <= 1]
+        self._masters = {name: _master(value) for name, value in self._named.items()}
+        matrices = [value for value in self._masters.values() if value.ndim > 1]
+        vectors = [value for value in self._masters.values() if value.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self._adamw = torch.optim.AdamW(
             [group for group in groups if group["params"]], lr=0.0, betas=betas, eps=eps, fused=True
@@ -66,22 +71,38 @@ class Optimizer:
         if math.isfinite(norm):
             for group in self._adamw.param_groups:
                 group["lr"] = lr
-            self._adamw.step()
+            self._update()
             self.steps += 1
             self.policy.version += 1
         else:
             self.skipped += 1
             log.warning("update skipped: the gradient norm is %s (%d skipped so far)", norm, self.skipped)
-        self._adamw.zero_grad(set_to_none=True)
+        for value in self._named.values():
+            value.grad = None
         return norm
 
+    def _update(self) -> None:
+        """One AdamW step on the masters, which are the parameters themselves where these are float32."""
+        apart = [(value, self._masters[name]) for name, value in self._named.items() if self._apart(name)]
+        for value, master in apart:
+            master.grad = None if value.grad is None else value.grad.float()
+        self._adamw.step()
+        with torch.no_grad():
+            for value, master in apart:
+                value.copy_(master)
+                master.grad = None
+
+    def _apart(self, name: str) -> bool:
+        return self._masters[name] is not self._named[name]
+
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, int]]:
-        """The moments as {"NAME.exp_avg": tensor, ...} and the counters as JSON values."""
+        """The moments as {"NAME.exp_avg": tensor, ...}, masters as "NAME.master", and the counters as JSON values."""
         tensors = {
             f"{name}.{part}": value
-            for name, parameter in self._named.items()
-            for part, value in self._adamw.state.get(parameter, {}).items()
+            for name, master in self._masters.items()
+            for part, value in self._adamw.state.get(master, {}).items()
         }
+        tensors |= {f"{name}.{MASTER}": value.detach() for name, value in self._masters.items() if self._apart(name)}
         return tensors, {"steps": self.steps, "skipped": self.skipped}
 
     def load_state_dict(self, tensors: dict[str, Tensor], counters: dict[str, int]) -> None:
@@ -91,9 +112,17 @@ class Optimizer:
             name, _, part = key.rpartition(".")
             if name not in self._named:
                 raise ValueError(f"optimizer state of {name}, which is not trained here")
-            parameter = self._named[name]
+            master = self._masters[name]
+            if part == MASTER:
+                with torch.no_grad():
+                    master.copy_(value)
+                continue
             # Copies: the update writes into these tensors.
-            state.setdefault(parameter, {})[part] = value.to(parameter.device, copy=True)
+            state.setdefault(master, {})[part] = value.to(master.device, copy=True)
         self._adamw.state.clear()
         self._adamw.state.update(state)
         self.steps, self.skipped = counters["steps"], counters["skipped"]
+
+
+def _master(parameter: nn.Parameter) -> nn.Parameter:
+    return parameter if parameter.dtype == torch.float32 else nn.Parameter(parameter.detach().float())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +32,7 @@ class ProblemSets:
 def make_sets(config: ProblemsConfig, seed: int, store: ImageStore) -> ProblemSets:
     """The problem sets of a recipe; `seed` decides which training problems become dev problems.
 
-    Raises InputError when a file is faulty, a set is empty, or a test problem is also trained on.
+    Raises InputError when a file is faulty, when two sets share an id, or when they share a problem.
     """
     if config.kind == "world":
         world = config.world
@@ -42,6 +41,7 @@ def make_sets(config: ProblemsConfig, seed: int, store: ImageStore) -> ProblemSe
     else:
         train, dev, test = _read_sets(config, seed, store)
     sets = ProblemSets(train[: config.limit_train], dev, test[: config.limit_test])
+    _refuse_shared_ids(sets)
     _refuse_leaks(config, sets)
     return sets
 
@@ -53,30 +53,41 @@ def _read_sets(
     train, test = read_problems(Path(config.train), store), read_problems(Path(config.test), store)
     if config.dev is not None:
         return train, read_problems(Path(config.dev), store), test
-    count = max(1, round(config.dev_fraction * len(train)))
-    if count >= len(train):
+    # Rows with equal content stay together, else one of them would be trained on and its twin tuned on.
+    contents = sorted(dict.fromkeys(map(_content, train)), key=lambda content: derive(seed, "dev", repr(content)))
+    count = max(1, round(config.dev_fraction * len(contents)))
+    if count >= len(contents):
         raise InputError(
             f"{config.train}: {len(train)} problems are too few to set dev problems aside; give problems.dev"
         )
-    chosen = set(sorted(range(len(train)), key=lambda i: derive(seed, "dev", train[i].id))[:count])
-    return (
-        [problem for i, problem in enumerate(train) if i not in chosen],
-        [problem for i, problem in enumerate(train) if i in chosen],
-        test,
-    )
+    chosen = set(contents[:count])
+    dev = [problem for problem in train if _content(problem) in chosen]
+    return [problem for problem in train if _content(problem) not in chosen], dev, test
+
+
+def _refuse_shared_ids(sets: ProblemSets) -> None:
+    owner: dict[str, str] = {}
+    for name, problems in sets.named().items():
+        for problem in problems:
+            if owner.setdefault(problem.id, name) != name:
+                raise InputError(
+                    f"problem id {problem.id!r} is used by a {owner[problem.id]} and by a {name} problem; "
+                    f"give every problem an id of its own over all files"
+                )
 
 
 def _refuse_leaks(config: ProblemsConfig, sets: ProblemSets) -> None:
-    trained = {_content(problem): problem for problem in sets.train}
-    for name, others in (("dev", sets.dev), ("test", sets.test)):
-        if leaked := [problem for problem in others if _content(problem) in trained]:
-            twin = trained[_content(leaked[0])]
+    files = {"train": config.train, "dev": config.dev or config.train, "test": config.test}
+    named = sets.named()
+    for first, second in (("train", "dev"), ("train", "test"), ("dev", "test")):
+        known = {_content(problem): problem for problem in named[first]}
+        if leaked := [problem for problem in named[second] if _content(problem) in known]:
+            twin = known[_content(leaked[0])]
             raise InputError(
-                f"{config.test if name == 'test' else config.dev or config.train}: {len(leaked)} {name} problem(s) are "
-                f"also training problems, the first is {leaked[0].id} (training problem {twin.id}); "
-                f"take them out of one of the two files"
+                f"{files[second]}: {len(leaked)} {second} problem(s) are also {first} problems, the first is "
+                f"{leaked[0].id} ({first} problem {twin.id}); take them out of one of the two sets"
             )
 
 
-def _content(problem: Problem) -> tuple[str, tuple[str, ...], Sequence[str] | None]:
+def _content(problem: Problem) -> tuple[str, tuple[str, ...], tuple[str, ...] | None]:
     return problem.question, problem.images, problem.choices

@@ -14,7 +14,14 @@ from metis_rise.types import Problem
 RISE = "rise"
 """The setting that names the shipped system prompt."""
 
+_CONTROL = re.compile(r"<\|[a-z_]{1,40}\|>")
 _MARKER = re.compile(r"<image([0-9]{0,3})>")
+
+
+def control_token(text: str) -> str:
+    """The first chat or picture token of the Qwen families in `text`, "" if there is none."""
+    found = _CONTROL.search(text)
+    return found[0] if found else ""
 
 
 def build_messages(problem: Problem, system: str | None) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from metis_rise.errors import InputError
 from metis_rise.problems.answers import MAX_ANSWER_CHARS, MAX_CHOICES, letter_of, option_letter, read_letters
+from metis_rise.problems.prompt import control_token
 from metis_rise.types import AnswerType
 
 FIELDS = ("id", "images", "question", "choices", "answer", "answer_type", "source", "split", "meta", "solution")
@@ -73,6 +74,12 @@ class Row:
         text = self.text("question")
         if not text:
             raise self.fault("question is missing or empty", "write the question as a string")
+        return self._without_controls("question", text)
+
+    def _without_controls(self, field: str, text: str) -> str:
+        """`text`, refused when it holds a chat or picture token, which the tokenizer would obey."""
+        if found := control_token(text):
+            raise self.fault(f"{field} holds the control token {found}", "write it in another way")
         return text
 
     def answer_type(self) -> AnswerType:
@@ -97,7 +104,8 @@ class Row:
             raise self.fault(f"choices are given but answer_type is {kind.value!r}", "use 'choice', or null choices")
         if not 2 <= len(value) <= MAX_CHOICES:
             raise self.fault(f"choices has {len(value)} options", f"give 2 to {MAX_CHOICES}, or null")
-        return _without_letters(tuple(str(choice).strip() for choice in value))
+        texts = _without_letters(tuple(str(choice).strip() for choice in value))
+        return tuple(self._without_controls("choices", text) for text in texts)
 
     def answer(self, kind: AnswerType, choices: tuple[str, ...] | None) -> str:
         """The gold answer as text; for a choice its letter, or letters joined by ", "."""
@@ -159,7 +167,8 @@ class Row:
         inner = meta.get("solution")
         if inner is not None and not isinstance(inner, str):
             raise self.fault(f"meta.solution is {_kind(inner)}", "write the worked solution as a string")
-        return own or (inner or "").strip() or None
+        text = own or (inner or "").strip()
+        return self._without_controls("solution", text) if text else None
 
     def family(self, meta: Mapping[str, Any]) -> str:
         """`meta.family`, else the file's name without its ending."""

@@ -94,7 +94,7 @@ class RLConfig(Part):
     """Upper bound of the trainer-to-sampler importance weight per token."""
 
     old_logprobs: Literal["auto", "sampler", "trainer"] = "auto"
-    """Whose log-probabilities the ratio starts from; `auto` recomputes only where they can differ."""
+    """Whose log-probabilities the ratio starts from; `auto` takes the trainer's where the two can differ."""
 
     eval_every: Count = 10
     """Score the development problems, greedy and sampled, every so many steps."""

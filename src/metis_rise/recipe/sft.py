@@ -23,7 +23,7 @@ class SFTStage(Part):
     """Its examples: self-distilled, expert-augmented, or own trajectories of mastered problems."""
 
     replay: NonNegative = 0.0
-    """Further examples from mastered problems, relative to the stage's own number; guards what is known."""
+    """Further examples of what the stage does not teach (mastered, then self), relative to its own number."""
 
     learning_rate: Positive = 1e-5
     """AdamW learning rate after warm-up."""
@@ -70,6 +70,8 @@ class SFTConfig(Part):
             if name in names[:index]:
                 raise fault(f"stages.{index}.name", name, "must be unique; an earlier stage has this name")
         for index, stage in enumerate(self.stages):
+            if stage.name.endswith(("-dev", "-heldout")):
+                raise fault(f"stages.{index}.name", stage.name, "must not end in -dev or -heldout, which name curves")
             if len(set(stage.data)) < len(stage.data):
                 raise fault(f"stages.{index}.data", list(stage.data), "must name each kind of data once")
         return self

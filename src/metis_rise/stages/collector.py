@@ -7,6 +7,7 @@ of their reward, since format alone must not decide what is trained on.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from metis_rise.types import Group, Problem, Trajectory
 
 # A refill asks for more than is missing, by the share kept so far, but by no more than this factor.
 _MOST_PER_MISSING = 3
+
+_DROPPED = {0.0: "group all wrong", 1.0: "group all right"}
 
 LogProbsPerToken = tuple[tuple[float, ...], ...]
 Sampler = Callable[[Sequence[Problem], int, int], Iterable[Group]]
@@ -50,13 +53,17 @@ class KeptGroup:
 
 @dataclass(slots=True)
 class Collected:
-    """One step's groups: `kept` to train on, `sampled` all that were drawn for it (`passed` the filter)."""
+    """One step's groups: `kept` to train on, `sampled` all that were drawn for it (`passed` the filter).
+
+    `dropped` counts groups by the reason for which they will never be trained on.
+    """
 
     kept: list[KeptGroup] = field(default_factory=list)
     sampled: list[Group] = field(default_factory=list)
     carried: int = 0
     rounds: int = 0
     passed: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
 
     @property
     def filter_rate(self) -> float:
@@ -77,6 +84,7 @@ class Collector:
         config, wanted = self._config, self._config.prompts_per_step
         fresh_enough = [kept for kept in self._surplus if step - kept.step <= config.carry_steps]
         result = Collected(kept=fresh_enough[:wanted], carried=min(len(fresh_enough), wanted))
+        result.dropped["surplus grown old"] = len(self._surplus) - len(fresh_enough)
         self._surplus = fresh_enough[wanted:]
         while len(result.kept) < wanted and result.rounds <= config.refill_rounds:
             for group in self._sample(self._stream.take(self._ask(result)), step, result.rounds):
@@ -95,6 +103,7 @@ class Collector:
         result.sampled.append(group)
         self._stream.note(group.problem, group.solve_rate)
         if not self._teaches(group.solve_rate):
+            result.dropped[_DROPPED.get(group.solve_rate, "outside the accuracy band")] += 1
             return
         result.passed += 1
         kept = KeptGroup(group, step, self._score(group))
@@ -102,6 +111,13 @@ class Collector:
             result.kept.append(kept)
         elif self._config.carry_steps > 0:
             self._surplus.append(kept)
+        else:
+            result.dropped["surplus not carried"] += 1
+
+    @property
+    def waiting(self) -> int:
+        """Surplus groups that no step has trained on yet."""
+        return len(self._surplus)
 
     def _teaches(self, accuracy: float) -> bool:
         low, high = self._config.filter_low, self._config.filter_high

@@ -5,16 +5,22 @@ from __future__ import annotations
 from metis_rise.engines.base import Request
 from metis_rise.seeding import derive
 from metis_rise.stages.workshop import Bench, Workshop, sample_judged
-from metis_rise.types import mean_strict
+from metis_rise.types import Problem, mean_strict
+
+
+def dev_problems(shop: Workshop) -> list[Problem]:
+    """`rl.eval_problems` dev problems, spread evenly over the set; all of them when there are not so many."""
+    dev = shop.sets.dev
+    count = min(shop.recipe.rl.eval_problems, len(dev))
+    return [dev[i * len(dev) // count] for i in range(count)]
 
 
 def score_dev(shop: Workshop, bench: Bench, curve: str, step: int) -> float:
     """Logs greedy and sampled accuracy on `rl.eval_problems` dev problems as metrics of `curve`; returns their mean.
 
-    The problems are spread evenly over the dev set, and their draws are the same at every call.
+    The draws are the same at every call.
     """
-    dev, count = shop.sets.dev, shop.recipe.rl.eval_problems
-    problems = dev[:: max(1, len(dev) // count)][:count]
+    problems = dev_problems(shop)
     scores = {}
     for mode, params in (("greedy", shop.greedy), ("sampled", shop.sampled)):
         requests = [Request(p, 1, params, derive(shop.recipe.seed, "dev", p.id)) for p in problems]

@@ -40,10 +40,13 @@ def bucket_of(solve_rate: float, config: DiagnoseConfig) -> Bucket:
 
 
 def read_trajectories(journal: Path) -> dict[str, list[Trajectory]]:
-    """A journal's trajectories by problem id, each sample once: a killed run may have written a part of a group."""
+    """A journal's trajectories by problem id, each sample once: a killed run may have written a part of a group.
+
+    Log-probabilities are left out: no reader needs them, and they are most of a journal.
+    """
     found: dict[str, dict[int, Trajectory]] = {}
     for row in read_jsonl(journal):
-        trajectory = Trajectory.from_json(row)
+        trajectory = Trajectory.from_json(row | {"logprobs": ()})
         found.setdefault(trajectory.problem_id, {})[trajectory.sample] = trajectory
     return {problem_id: list(samples.values()) for problem_id, samples in found.items()}
 

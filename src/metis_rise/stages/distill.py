@@ -13,6 +13,8 @@ from difflib import SequenceMatcher
 from random import Random
 from typing import Any
 
+from tqdm import tqdm
+
 from metis_rise.recipe.distill import DistillConfig
 from metis_rise.run import write_atomic
 from metis_rise.seeding import derive
@@ -35,7 +37,7 @@ def run(shop: Workshop) -> dict[str, Any]:
     sampled = read_trajectories(shop.run.stage("diagnose").path / JOURNAL)
     own, replay = _Selection(), _Selection()
     wanted = {Bucket.INCONSISTENT: (own, config.per_problem), Bucket.MASTERED: (replay, 1)}
-    for problem_id, trajectories in sampled.items():
+    for problem_id, trajectories in tqdm(sampled.items(), desc="distill", unit="problem", leave=False):
         if labels[problem_id] in wanted:
             selection, most = wanted[labels[problem_id]]
             rng = Random(derive(shop.recipe.seed, "distill", problem_id))
@@ -74,10 +76,10 @@ def choose(
             good.append(trajectory)
     chosen: list[Trajectory] = []
     for trajectory in _ordered(good, config, rng):
-        if any(similarity(trajectory.text, other.text) > config.max_similarity for other in chosen):
-            dropped["near duplicate"] += 1
-        elif len(chosen) == most:
+        if len(chosen) == most:
             dropped["over the cap"] += 1
+        elif any(alike(trajectory.text, other.text, config.max_similarity) for other in chosen):
+            dropped["near duplicate"] += 1
         else:
             chosen.append(trajectory)
     kept += chosen
@@ -102,7 +104,12 @@ def _ordered(good: Sequence[Trajectory], config: DistillConfig, rng: Random) -> 
     return sorted(good, key=length, reverse=config.pick == "longest")
 
 
-def similarity(first: str, second: str) -> float:
-    """How alike two texts are, 0 to 1, spaces and case aside."""
+def alike(first: str, second: str, threshold: float) -> bool:
+    """Whether two texts, spaces and case aside, are the same or more similar than `threshold` (0 to 1)."""
     left, right = (" ".join(text.lower().split()) for text in (first, second))
-    return 1.0 if left == right else SequenceMatcher(None, left, right, autojunk=False).ratio()
+    if left == right:
+        return True
+    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    # The quick ratios are upper bounds: on long texts they spare nearly all of the quadratic work.
+    bounds = (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio)
+    return all(bound() > threshold for bound in bounds)

@@ -25,6 +25,8 @@ def run(shop: Workshop) -> dict[str, Any]:
     scores: dict[str, dict[str, Any]] = {}
     for arm in ARMS:
         missing = [mode for mode in modes if not (folder / f"{arm}-{mode}.jsonl").exists()]
+        # The last arm's model goes before the next one comes.
+        bench = None
         bench = shop.bench(_model(shop, arm)) if missing else None
         for mode in modes:
             file = folder / f"{arm}-{mode}.jsonl"

@@ -16,6 +16,8 @@ from metis_rise.stages.expert_sources import make_expert
 from metis_rise.stages.lengths import token_counter
 from metis_rise.stages.workshop import Workshop, judged
 from metis_rise.types import Bucket, Problem, Trajectory
+from metis_rise.verifier.equivalence import equivalent
+from metis_rise.verifier.extract import extract
 
 
 def run(shop: Workshop) -> dict[str, Any]:
@@ -41,11 +43,22 @@ def run(shop: Workshop) -> dict[str, Any]:
     rows = "".join(json.dumps(t.to_json(), ensure_ascii=False) + "\n" for t in kept)
     write_atomic(shop.run.stage("expert").path / JOURNAL, rows)
     if asked and not kept:
-        shop.run.event("warning", text=f"expert: none of {len(asked)} absent problems got a usable solution")
+        shop.run.warn(f"expert: none of {len(asked)} absent problems got a usable solution")
     return {
         "counts": {"problems": len(absent), "asked": len(asked), "kept": len(kept), "used": len(kept)},
         "dropped": dict(dropped),
     }
+
+
+def _contradicts(problem: Problem, text: str) -> bool:
+    """Whether the reasoning itself announces or boxes an answer other than the gold one.
+
+    The gold answer behind a data set's own solution proves nothing of the solution.
+    """
+    found = extract(text.partition("</think>")[0], strict=False)
+    if found.answer is None or found.rule not in ("text box", "announced"):
+        return False
+    return not equivalent(problem.answer, found.answer, problem.answer_type, problem.choices)[0]
 
 
 def _verify(problem: Problem, text: str) -> tuple[str, Trajectory | None]:
@@ -56,4 +69,6 @@ def _verify(problem: Problem, text: str) -> tuple[str, Trajectory | None]:
         return "bad format", None
     if not verdict.correct:
         return "wrong answer", None
+    if _contradicts(problem, text):
+        return "reasoning announces another answer", None
     return ("chain wrong", None) if verdict.chain is False else ("", trajectory)

@@ -21,14 +21,22 @@ class PromptStream:
         self._order = self._shuffled()
 
     def take(self, count: int) -> list[Problem]:
-        """The next `count` problems, all different; all of them when there are not so many."""
+        """The next `count` problems, all different; all of them when there are not so many.
+
+        Settled problems are taken whatever the chance once a whole epoch has brought nothing else.
+        """
         taken: dict[str, Problem] = {}
+        idle = 0
         while len(taken) < min(count, len(self._problems)):
             problem = self._next()
             self._draws += 1
             chance = Random(derive(self._seed, "revisit", self._draws)).random()
-            if problem.id not in taken and (problem.id not in self._settled or chance < self._revisit):
+            open_now = problem.id not in self._settled or chance < self._revisit or idle > len(self._problems)
+            if problem.id not in taken and open_now:
                 taken[problem.id] = problem
+                idle = 0
+            else:
+                idle += 1
         return list(taken.values())
 
     def note(self, problem: Problem, accuracy: float) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from metis_rise.run import Stage, write_atomic
 from metis_rise.seeding import derive
 from metis_rise.stages.collector import Collected, Collector, LogProbsPerToken
 from metis_rise.stages.dev import score_dev
+from metis_rise.stages.figures import finite
 from metis_rise.stages.prompt_stream import PromptStream
 from metis_rise.stages.update import Updater, prompt_rows, reward
 from metis_rise.stages.workshop import MODEL_FOLDER, Bench, Workshop, sample_judged
@@ -41,11 +42,10 @@ class _Progress:
     best_score: float = -1.0
     short_steps: int = 0
     empty_steps: int = 0
-    groups_sampled: int = 0
-    all_right: int = 0
-    all_wrong: int = 0
-    groups_trained: int = 0
+    seconds: float = 0.0
     trajectories: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
 
 def run(shop: Workshop) -> dict[str, Any]:
@@ -57,6 +57,7 @@ class _Training:
     def __init__(self, shop: Workshop) -> None:
         recipe = shop.recipe
         self.shop, self.config = shop, recipe.rl
+        self.began = time.monotonic()
         self.stage: Stage = shop.run.stage("rl")
         self.bench: Bench = shop.bench(recipe.model.path)
         self.optimizer = Optimizer(
@@ -71,10 +72,14 @@ class _Training:
         sampling = (recipe.sampling.temperature, shop.max_tokens)
         self.updater = Updater(self.bench, self.optimizer, self.config, sampling, reference)
         self.rescore = self.config.old_logprobs == "trainer" or (
-            self.config.old_logprobs == "auto" and not isinstance(self.bench.engine, NativeEngine)
+            self.config.old_logprobs == "auto" and not self._same_numbers()
         )
         self.progress = _Progress()
         self.rollouts: list[dict[str, Any]] = []
+
+    def _same_numbers(self) -> bool:
+        """Whether sampler and trainer compute the same log-probabilities: one module, and no low precision."""
+        return isinstance(self.bench.engine, NativeEngine) and self.shop.recipe.model.dtype == "float32"
 
     def run(self) -> dict[str, Any]:
         self._resume()
@@ -99,7 +104,7 @@ class _Training:
         values = self._values(collected) | figures | {"lr": learning_rate, "seconds": time.monotonic() - start}
         tokens = sum(len(t.tokens) for group in collected.sampled for t in group.trajectories)
         values["tokens_per_second"] = tokens / max(sampled_at - start, 1e-9)
-        self.shop.run.metric("rl", self.progress.step, values)
+        self.shop.run.metric("rl", self.progress.step, finite(values))
         self.rollouts += [
             t.to_json() | {"tokens": [], "logprobs": []} for g in collected.sampled for t in g.trajectories
         ]
@@ -153,10 +158,10 @@ class _Training:
 
     def _count(self, collected: Collected) -> None:
         progress, wanted = self.progress, self.config.prompts_per_step
-        progress.groups_sampled += len(collected.sampled)
-        progress.all_right += sum(group.solve_rate == 1 for group in collected.sampled)
-        progress.all_wrong += sum(group.solve_rate == 0 for group in collected.sampled)
-        progress.groups_trained += len(collected.kept)
+        for reason, groups in collected.dropped.items():
+            dropped = groups * self.config.group_size
+            progress.dropped[reason] = progress.dropped.get(reason, 0) + dropped
+        progress.problems = sorted({*progress.problems, *(group.problem.id for group in collected.sampled)})
         progress.trajectories += sum(len(kept.group.trajectories) for kept in collected.kept)
         progress.empty_steps += not collected.kept
         progress.short_steps += 0 < len(collected.kept) < wanted
@@ -164,10 +169,15 @@ class _Training:
     def _evaluate(self) -> bool:
         """Scores dev problems greedy and sampled; whether their mean is the best so far."""
         score = score_dev(self.shop, self.bench, "rl-dev", self.progress.step)
-        if score <= self.progress.best_score:
+        # Of equally good steps the later one: it has learnt more.
+        if score < self.progress.best_score:
             return False
         self.progress.best_score, self.progress.best_step = score, self.progress.step
         return True
+
+    def _seconds(self) -> float:
+        """Time spent on this stage, in earlier processes too as far as their last checkpoints."""
+        return self.progress.seconds + time.monotonic() - self.began
 
     def _checkpoint(self, step: int) -> Path:
         return self.stage.path / f"checkpoint-{step}"
@@ -177,7 +187,10 @@ class _Training:
             file = self.stage.path / f"trajectories-{self.progress.step:06d}.jsonl"
             write_atomic(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rollouts))
             self.rollouts = []
-        state = {"progress": asdict(self.progress), "collector": self.collector.state_dict()}
+        state = {
+            "progress": asdict(self.progress) | {"seconds": self._seconds()},
+            "collector": self.collector.state_dict(),
+        }
         save_training(self._checkpoint(self.progress.step), self.bench.policy, self.optimizer, state)
         prune(self.stage.path, self.config.keep_checkpoints, [self._checkpoint(self.progress.best_step)])
 
@@ -191,22 +204,27 @@ class _Training:
         for curve in ("rl", "rl-dev"):
             self.shop.run.truncate_metrics(curve, self.progress.step if found is not None else -1)
 
+    def _warn(self) -> None:
+        progress, warn = self.progress, self.shop.run.warn
+        for number, what in ((progress.short_steps, "smaller than asked"), (progress.empty_steps, "without any group")):
+            if number:
+                warn(f"RL: {number} of {progress.step} steps were {what}: too few problems were solved sometimes")
+        if self.optimizer.skipped:
+            warn(f"RL: {self.optimizer.skipped} updates were skipped because their gradient was not finite")
+        if progress.best_step == 0:
+            warn("RL: no step scored as well on dev as the base, which therefore goes on to the next stage")
+
     def _finish(self) -> dict[str, Any]:
         progress = self.progress
         best = self._checkpoint(progress.best_step)
         self.bench.policy.load_weights(best / MODEL_FOLDER)
         self.bench.policy.save(self.stage.path / MODEL_FOLDER)
         self.shop.run.log(f"RL: the best of {progress.step} steps on dev is step {progress.best_step}")
-        for number, what in ((progress.short_steps, "smaller than asked"), (progress.empty_steps, "without any group")):
-            if number:
-                text = f"RL: {number} of {progress.step} steps were {what}: too few problems were solved sometimes"
-                self.shop.run.event("warning", text=text)
+        self._warn()
         return {
             "steps": progress.step,
             "best_step": progress.best_step,
-            "counts": {"problems": progress.groups_sampled, "used": progress.trajectories},
-            "dropped": {
-                "group all right": progress.all_right * self.config.group_size,
-                "group all wrong": progress.all_wrong * self.config.group_size,
-            },
+            "seconds": self._seconds(),
+            "counts": {"problems": len(progress.problems), "used": progress.trajectories},
+            "dropped": progress.dropped | {"surplus at the end": self.collector.waiting * self.config.group_size},
         }

@@ -21,11 +21,14 @@ from metis_rise.policy.optimizer import Optimizer, lr_at
 from metis_rise.recipe.sft import SFTStage
 from metis_rise.seeding import derive
 from metis_rise.stages import distill
-from metis_rise.stages.dev import score_dev
+from metis_rise.stages.dev import dev_problems, score_dev
 from metis_rise.stages.diagnose import JOURNAL, read_trajectories
 from metis_rise.stages.expert_sources import make_expert
+from metis_rise.stages.figures import Mean, finite
 from metis_rise.stages.workshop import MODEL_FOLDER, Bench, Workshop
 from metis_rise.types import Problem
+
+_HELD_OUT_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,11 @@ def run(shop: Workshop) -> dict[str, Any]:
     for number, config in enumerate(shop.recipe.sft.stages):
         folder = stage.path / f"model-{config.name}"
         examples, replay = curriculum(config, pools, derive(shop.recipe.seed, "sft", number))
+        if config.replay and examples and not replay:
+            shop.run.warn(f"sft: stage {config.name} asks for replay, but there is nothing to replay")
         result: dict[str, Any] = {"name": config.name, "examples": len(examples), "replay": len(replay)}
         if not examples:
-            shop.run.event("warning", text=f"sft: stage {config.name} has no examples and was skipped")
+            shop.run.warn(f"sft: stage {config.name} has no examples and was skipped")
         else:
             if not folder.exists():
                 _train(shop, config, [*examples, *replay], model, folder, number)
@@ -94,25 +99,27 @@ def _train(
     curve = f"sft-{config.name}"
     for part in (curve, f"{curve}-heldout", f"{curve}-dev"):
         shop.run.truncate_metrics(part, -1)
-    rows, held_out = _rows(bench, examples), _held_out(shop, bench)
-    per_epoch = math.ceil(len(rows) / config.batch_size)
+    held_out = _held_out(shop, bench)
+    per_epoch = math.ceil(len(examples) / config.batch_size)
     total, step = config.epochs * per_epoch, 0
     _log_held_out(shop, bench, held_out, config.name, 0)
     with tqdm(total=total, desc=f"SFT {config.name}", unit="step") as bar:
         for epoch in range(config.epochs):
-            order = list(range(len(rows)))
+            order = list(range(len(examples)))
             Random(derive(seed, epoch)).shuffle(order)
             for start in range(0, len(order), config.batch_size):
                 began = time.monotonic()
-                batch = [rows[i] for i in order[start : start + config.batch_size]]
+                batch = _rows(bench, [examples[i] for i in order[start : start + config.batch_size]])
                 learning_rate = lr_at(step, config.learning_rate, sft.warmup_steps, total)
                 loss = _backward(bench, batch, sft.micro_tokens)
                 norm, tokens, step = optimizer.step(learning_rate), sum(len(c) for _, c in batch), step + 1
                 values = {"loss": loss, "lr": learning_rate, "grad_norm": norm, "tokens": tokens}
-                shop.run.metric(curve, step, values | {"seconds": time.monotonic() - began})
+                shop.run.metric(curve, step, finite(values | {"seconds": time.monotonic() - began}))
                 bar.set_postfix(loss=f"{loss:.3f}")
                 bar.update()
             _log_held_out(shop, bench, held_out, config.name, step)
+    if optimizer.skipped:
+        shop.run.warn(f"sft: {optimizer.skipped} updates of stage {config.name} were skipped: gradient not finite")
     score_dev(shop, bench, f"{curve}-dev", step)
     bench.policy.save(folder)
 
@@ -132,23 +139,25 @@ def _backward(bench: Bench, batch: Sequence[Row], micro_tokens: int) -> float:
     return loss
 
 
-def _held_out(shop: Workshop, bench: Bench) -> list[Row]:
+def _held_out(shop: Workshop, bench: Bench) -> list[Example]:
     """Expert solutions of dev problems: their loss says whether what is taught carries over."""
     expert = make_expert(shop.recipe)
-    solved = [(problem, expert.solve(problem)) for problem in shop.sets.dev]
-    rows = _rows(bench, [Example(problem, text) for problem, text in solved if text is not None])
-    return [row for row in rows if len(row[1]) <= shop.max_tokens]
+    solved = [(problem, expert.solve(problem)) for problem in dev_problems(shop)]
+    examples = [Example(problem, text) for problem, text in solved if text is not None]
+    return [e for e in examples if len(bench.policy.completion_ids(e.text)) <= shop.max_tokens]
 
 
-def _log_held_out(shop: Workshop, bench: Bench, rows: Sequence[Row], stage: str, step: int) -> None:
-    if not rows:
+def _log_held_out(shop: Workshop, bench: Bench, examples: Sequence[Example], stage: str, step: int) -> None:
+    if not examples:
         return
-    total = 0.0
-    with torch.no_grad():
-        for part in micro_batches(rows, shop.recipe.sft.micro_tokens):
-            total -= float(completion_logprobs(bench.policy, [rows[i] for i in part]).values.sum())
-    loss = total / sum(len(completion) for _, completion in rows)
-    shop.run.metric(f"sft-{stage}-heldout", step, {"loss": loss})
+    mean, size = Mean(), shop.recipe.sft.micro_tokens
+    for start in range(0, len(examples), _HELD_OUT_ROWS):
+        rows = _rows(bench, examples[start : start + _HELD_OUT_ROWS])
+        for part in micro_batches(rows, size):
+            with torch.no_grad():
+                scored = completion_logprobs(bench.policy, [rows[i] for i in part])
+            mean.add({"loss": -float(scored.values.mean())}, len(scored.values))
+    shop.run.metric(f"sft-{stage}-heldout", step, mean.result())
 
 
 def _losses(shop: Workshop, config: SFTStage) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from metis_rise.policy.objectives import aggregate, group_advantages, policy_los
 from metis_rise.policy.optimizer import Optimizer
 from metis_rise.recipe.rl import RLConfig
 from metis_rise.stages.collector import KeptGroup
+from metis_rise.stages.figures import Mean
 from metis_rise.stages.workshop import Bench
 from metis_rise.types import Group, Trajectory
 from metis_rise.verifier.rewards import accuracy_reward, format_reward, overlong_penalty
@@ -63,7 +64,7 @@ class Updater:
         `sampler_gap` is the mean |trainer - sampler| log-probability of tokens that both saw with the same weights.
         """
         config = self._config
-        figures = _Mean()
+        figures = Mean()
         for start in range(min(config.minibatches, len(groups))):
             part = groups[start :: config.minibatches]
             samples = [s for kept in part for s in self._samples(kept, current=start == 0 and kept.step == step)]
@@ -85,7 +86,7 @@ class Updater:
             for row, advantage, old, t in zip(rows, advantages, kept.old_logprobs, trajectories, strict=True)
         ]
 
-    def _backward(self, samples: Sequence[_Sample], total: float, figures: _Mean) -> None:
+    def _backward(self, samples: Sequence[_Sample], total: float, figures: Mean) -> None:
         config, rows, device = self._config, [sample.row for sample in samples], self._bench.policy.device
         scored = completion_logprobs(self._bench.policy, rows, self._temperature)
         lengths = torch.tensor(scored.lengths)
@@ -117,19 +118,3 @@ class Updater:
             return None
         with torch.no_grad():
             return completion_logprobs(self._reference.policy, rows, self._temperature).values
-
-
-class _Mean:
-    """Weighted means of named figures."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._weights: dict[str, float] = {}
-
-    def add(self, values: dict[str, float], weight: float) -> None:
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value * weight
-            self._weights[name] = self._weights.get(name, 0.0) + weight
-
-    def result(self) -> dict[str, float]:
-        return {name: total / self._weights[name] for name, total in self._sums.items()}

@@ -69,13 +69,17 @@ def _size(prompt: Prompt) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """A run at work. `max_tokens` is the longest completion, settled before the first stage (lengths.py)."""
+    """A run at work. `max_tokens` is the longest completion, settled before the first stage (lengths.py).
+
+    `system` is the recipe's prompt.system, a file being the run's own copy.
+    """
 
     recipe: Recipe
     run: Run
     store: ImageStore
     sets: ProblemSets
     max_tokens: int
+    system: str | None
 
     def bench(self, model: str | Path) -> Bench:
         """Loads a model by name or folder, and an engine on it."""
@@ -88,7 +92,7 @@ class Workshop:
             min_pixels=config.min_pixels,
             max_pixels=config.max_pixels,
         )
-        system = system_prompt(policy, self.recipe.prompt.system)
+        system = system_prompt(policy, self.system)
         policy.trained_with(system)
         prompts = Prompts(policy, self.store, system)
         return Bench(policy, NativeEngine(policy, prompts, self.recipe.sampling.batch_tokens), prompts)

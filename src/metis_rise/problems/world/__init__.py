@@ -74,17 +74,19 @@ def picture(family: str, draft: Draft, rng: Random) -> Image.Image | None:
 def make_problems(split: str, per_level: int, seed: int, store: ImageStore) -> list[Problem]:
     """`per_level` different problems of every family and level in `split` ("train", "dev" or "test").
 
-    The same arguments give the same problems and the same picture bytes. Raises InputError when a family has
-    fewer different problems in that split.
+    The same arguments give the same problems and the same picture bytes. Families and levels take turns, so that
+    any first part of the list is a fair sample. Raises InputError when a family has fewer different problems.
     """
-    problems = []
-    for family in FAMILIES:
-        for level in LEVELS:
-            rng = Random(f"{split}/{family}/{level}/{seed}")
-            for number, draft in enumerate(_distinct(family, level, split, per_level, rng)):
-                problem_id = f"{family}-{level}-{split}-{seed}-{number:04d}"
-                problems.append(_problem(problem_id, family, level, draft, store))
-    return problems
+    kinds = [(level, family) for level in LEVELS for family in FAMILIES]
+    found = {
+        (level, family): _distinct(family, level, split, per_level, Random(f"{split}/{family}/{level}/{seed}"))
+        for level, family in kinds
+    }
+    return [
+        _problem(f"{family}-{level}-{split}-{seed}-{number:04d}", family, level, found[level, family][number], store)
+        for number in range(per_level)
+        for level, family in kinds
+    ]
 
 
 def _distinct(family: str, level: int, split: str, count: int, rng: Random) -> list[Draft]:
@@ -126,7 +128,7 @@ def _problem(problem_id: str, family: str, level: int, draft: Draft, store: Imag
 
 def is_world(problem: Problem) -> bool:
     """Whether the problem comes from this world, so that its chains can be checked and its expert asked."""
-    return problem.source == SOURCE
+    return problem.source == SOURCE and "plan" in problem.meta
 
 
 def expert(problem: Problem) -> str:

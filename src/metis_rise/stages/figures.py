@@ -1,0 +1,29 @@
+"""Figures of a training step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float]:
+    """The values that are numbers: an update with an infinite gradient is skipped, and its norm is not plotted."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+class Mean:
+    """Weighted means of named figures."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._weights: dict[str, float] = {}
+
+    def add(self, values: dict[str, float], weight: float) -> None:
+        """Counts each value `weight` times."""
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value * weight
+            self._weights[name] = self._weights.get(name, 0.0) + weight
+
+    def result(self) -> dict[str, float]:
+        """The mean of each figure over the weight that it was given."""
+        return {name: total / self._weights[name] for name, total in self._sums.items()}
