@@ -123,8 +123,7 @@ def test_a_test_problem_that_is_also_trained_on_is_refused(tmp_path: Path):
         "user_jsonl",
         "problems.train=train.jsonl",
         "problems.test=test.jsonl",
-        "problems.dev=test.jsonl",
         "sampling.max_tokens=64",
     )
     assert done.returncode == 2
-    assert "also training problems" in done.stderr and "other" in done.stderr
+    assert "are also" in done.stderr and "other" in done.stderr and "problem 3)" in done.stderr

@@ -56,7 +56,7 @@ def run(shop: Workshop) -> dict[str, Any]:
             if not folder.exists():
                 _train(shop, config, [*examples, *replay], model, folder, number)
             model = folder
-        results.append(result | _losses(shop, config))
+        results.append(result | _figures(shop, config))
     bench = shop.bench(model)
     bench.policy.save(stage.path / MODEL_FOLDER)
     used = sum(result["examples"] + result["replay"] for result in results)
@@ -160,12 +160,14 @@ def _log_held_out(shop: Workshop, bench: Bench, examples: Sequence[Example], sta
     shop.run.metric(f"sft-{stage}-heldout", step, mean.result())
 
 
-def _losses(shop: Workshop, config: SFTStage) -> dict[str, Any]:
-    """First and last losses of a curriculum stage, from its metrics."""
+def _figures(shop: Workshop, config: SFTStage) -> dict[str, Any]:
+    """First and last losses of a curriculum stage, and its dev scores, from its metrics."""
     found: dict[str, Any] = {}
     for key, curve in (("loss", f"sft-{config.name}"), ("heldout", f"sft-{config.name}-heldout")):
         rows = shop.run.metrics(curve)
         if rows:
             found |= {f"{key}_first": rows[0]["values"]["loss"], f"{key}_last": rows[-1]["values"]["loss"]}
             found |= {"steps": rows[-1]["step"]}
+    for row in shop.run.metrics(f"sft-{config.name}-dev"):
+        found |= {f"dev_{mode}": score for mode, score in row["values"].items()}
     return found
