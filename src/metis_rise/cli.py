@@ -88,6 +88,7 @@ def run(
         name = name or loaded.name
         if fresh and not yes:
             _confirm_deletion(root / name)
+        _say_loading()
         from metis_rise import pipeline
 
         pipeline.run(loaded, root, name, fresh)
@@ -103,6 +104,7 @@ def _add_stage_command(command_name: str, stage: str, text: str) -> None:
     ) -> None:
         with _exit_codes(debug):
             loaded = _load(recipe, overrides)
+            _say_loading()
             from metis_rise import pipeline
 
             pipeline.run_stage(loaded, root, name or loaded.name, stage)
@@ -139,6 +141,7 @@ def ask(
     Example: rise ask tiny picture.png "What is red plus blue?"
     """
     with _exit_codes(debug):
+        _say_loading()
         from metis_rise.ask import ask_and_show
 
         ask_and_show(model, image, question, max_tokens, temperature, None if system == "none" else system, dtype)
@@ -205,6 +208,12 @@ def _load(recipe: str, overrides: list[str] | None) -> Recipe:
     from metis_rise.recipe import load_recipe
 
     return load_recipe(recipe, overrides or [])
+
+
+def _say_loading() -> None:
+    """Importing torch and transformers takes seconds, in which a person at a terminal would see nothing."""
+    if sys.stderr.isatty():
+        typer.echo("loading torch and transformers ...", err=True)
 
 
 def _confirm_deletion(folder: Path) -> None:
