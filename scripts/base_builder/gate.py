@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +84,10 @@ def measure(folder: Path) -> GateReport:
     return _report(figures, len(problems))
 
 
-def _run(policy: Policy, encode: object, problems: list[Problem], params: SamplingParams, n: int) -> list[Group]:
-    engine = NativeEngine(policy, encode, 32768)  # type: ignore[arg-type]
+def _run(
+    policy: Policy, encode: Callable[[Problem], Prompt], problems: list[Problem], params: SamplingParams, n: int
+) -> list[Group]:
+    engine = NativeEngine(policy, encode, 32768)
     return list(engine.sample([Request(problem, n, params, seed=i) for i, problem in enumerate(problems)]))
 
 

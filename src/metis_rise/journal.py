@@ -32,7 +32,16 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync(path.parent)
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON line per row, the whole file or nothing, with `write_atomic`.
+
+    Raises:
+        ValueError: a row holds NaN or an infinity, which JSON has no word for.
+    """
+    write_atomic(path, b"".join(json_line(row) for row in rows))
 
 
 def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -53,7 +62,7 @@ def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         file.flush()
         os.fsync(file.fileno())
     if new:
-        _sync_folder(path.parent)
+        sync(path.parent)
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -114,7 +123,8 @@ def _seek_to_end_of_lines(file: BinaryIO) -> None:
         file.write(b"\n")
 
 
-def _sync_folder(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file's content, or a folder's entries, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -20,9 +20,9 @@ from typing import Any
 from tqdm import tqdm
 
 from metis_rise.errors import InputError
-from metis_rise.journal import append_jsonl, json_line, parse_object, read_jsonl, write_atomic
+from metis_rise.journal import append_jsonl, json_line, parse_object, read_jsonl, write_atomic, write_jsonl
 
-__all__ = ["STAGES", "Run", "Stage", "append_jsonl", "read_jsonl", "write_atomic"]
+__all__ = ["STAGES", "Run", "Stage", "append_jsonl", "read_jsonl", "write_atomic", "write_jsonl"]
 
 STAGES = ("1-rl", "2-diagnose", "3-distill", "4-expert", "5-sft", "6-evaluate")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")

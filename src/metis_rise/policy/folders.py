@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+from metis_rise.journal import sync
 
 
 @contextlib.contextmanager
@@ -22,18 +23,10 @@ def whole_folder(target: Path) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     yield temporary
     for path in (*temporary.rglob("*"), temporary):
-        _sync(path)
+        sync(path)
     if target.exists():
         shutil.rmtree(retired, ignore_errors=True)
         target.rename(retired)
     temporary.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
     shutil.rmtree(retired, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

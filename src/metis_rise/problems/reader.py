@@ -14,7 +14,7 @@ from metis_rise.errors import InputError
 from metis_rise.problems.images import ImageError, ImageStore
 from metis_rise.problems.prompt import arrange
 from metis_rise.problems.row import Row
-from metis_rise.run import write_atomic
+from metis_rise.run import write_jsonl
 from metis_rise.types import Problem
 
 PROGRESS_FROM = 500
@@ -51,7 +51,7 @@ def read_problems(path: Path, store: ImageStore) -> list[Problem]:
 
 def dump_problems(problems: Sequence[Problem], path: Path) -> None:
     """Write `problems` to `path`, one `Problem.to_json` object per line, all or nothing."""
-    write_atomic(path, "".join(json.dumps(problem.to_json(), ensure_ascii=False) + "\n" for problem in problems))
+    write_jsonl(path, (problem.to_json() for problem in problems))
 
 
 def load_problems(path: Path) -> list[Problem]:

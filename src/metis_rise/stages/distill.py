@@ -5,7 +5,6 @@ Mastered problems give one trajectory each as well, which curriculum SFT replays
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from metis_rise.recipe.distill import DistillConfig
-from metis_rise.run import write_atomic
+from metis_rise.run import write_jsonl
 from metis_rise.seeding import derive
 from metis_rise.stages.diagnose import JOURNAL, buckets, read_trajectories
 from metis_rise.stages.workshop import Workshop
@@ -44,8 +43,7 @@ def run(shop: Workshop) -> dict[str, Any]:
             choose(trajectories, config, most, selection.kept, selection.dropped, rng)
     folder = shop.run.stage("distill").path
     for name, kept, source in ((JOURNAL, own.kept, "self"), (REPLAY, replay.kept, "mastered")):
-        rows = [replace(t, source=source).to_json() for t in kept]
-        write_atomic(folder / name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_jsonl(folder / name, (replace(t, source=source).to_json() for t in kept))
     return {
         "counts": {
             "problems": sum(label is Bucket.INCONSISTENT for label in labels.values()),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from metis_rise.engines.base import Request
 from metis_rise.report.statistics import wilson
-from metis_rise.run import read_jsonl, write_atomic
+from metis_rise.run import read_jsonl, write_jsonl
 from metis_rise.seeding import derive
 from metis_rise.stages.workshop import Bench, Workshop, sample_judged
 from metis_rise.types import Problem, Trajectory, mean_strict
@@ -47,8 +46,7 @@ def _score(shop: Workshop, bench: Bench, problems: Sequence[Problem], arm: str, 
     # The same seeds for every arm: differences are the models', not the draws'.
     requests = [Request(p, 1, params, derive(shop.recipe.seed, "evaluate", p.id)) for p in problems]
     groups = sample_judged(bench.engine, requests, arm, f"test {arm} {mode}")
-    rows = [t.to_json() for group in groups for t in group.trajectories]
-    write_atomic(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_jsonl(file, [t.to_json() for group in groups for t in group.trajectories])
 
 
 def summarise(problems: Sequence[Problem], trajectories: Sequence[Trajectory]) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from random import Random
 from typing import Any
 
 from tqdm import tqdm
 
-from metis_rise.run import write_atomic
+from metis_rise.run import write_jsonl
 from metis_rise.seeding import derive
 from metis_rise.stages.diagnose import JOURNAL, buckets
 from metis_rise.stages.expert_sources import make_expert
@@ -40,8 +39,7 @@ def run(shop: Workshop) -> dict[str, Any]:
             dropped[fault] += 1
         else:
             kept.append(trajectory)
-    rows = "".join(json.dumps(t.to_json(), ensure_ascii=False) + "\n" for t in kept)
-    write_atomic(shop.run.stage("expert").path / JOURNAL, rows)
+    write_jsonl(shop.run.stage("expert").path / JOURNAL, (t.to_json() for t in kept))
     if asked and not kept:
         shop.run.warn(f"expert: none of {len(asked)} absent problems got a usable solution")
     return {

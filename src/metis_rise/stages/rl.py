@@ -7,7 +7,6 @@ goes on from its last checkpoint exactly as if nothing had happened.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,7 +21,7 @@ from metis_rise.engines.native import NativeEngine
 from metis_rise.policy.checkpoint import load_training, newest, prune, save_training
 from metis_rise.policy.forward import completion_logprobs, micro_batches
 from metis_rise.policy.optimizer import Optimizer, lr_at
-from metis_rise.run import Stage, write_atomic
+from metis_rise.run import Stage, write_jsonl
 from metis_rise.seeding import derive
 from metis_rise.stages.collector import Collected, Collector, LogProbsPerToken
 from metis_rise.stages.dev import score_dev
@@ -184,8 +183,7 @@ class _Training:
 
     def _save(self) -> None:
         if self.rollouts:
-            file = self.stage.path / f"trajectories-{self.progress.step:06d}.jsonl"
-            write_atomic(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rollouts))
+            write_jsonl(self.stage.path / f"trajectories-{self.progress.step:06d}.jsonl", self.rollouts)
             self.rollouts = []
         state = {
             "progress": asdict(self.progress) | {"seconds": self._seconds()},
