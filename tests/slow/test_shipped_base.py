@@ -48,3 +48,32 @@ def test_it_passes_the_gate_that_it_was_shipped_with(monkeypatch: pytest.MonkeyP
     for name in ("captions", "forced_chain_greedy", "greedy"):
         assert report[name] == pytest.approx(written[name], abs=0.04), name
     assert report["sampled_all"] == pytest.approx(written["sampled_all"], abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("figure", "family", "value", "said"),
+    [
+        ("captions", "path", 0.89, "captions of path"),
+        ("forced", "dial", 0.42, "forced chains of dial"),
+        ("sampled", "all", 0.41, "outside"),
+        ("sampled", "angle", 0.05, "held-back angle is solved"),
+        ("none", "", 0.0, ""),
+    ],
+)
+def test_the_gate_names_what_misses_it(
+    figure: str, family: str, value: float, said: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sys, "path", [str(REPOSITORY / "scripts"), *sys.path])
+    from base_builder import gate
+
+    known, held_back = ("bars", "dial", "shop", "story"), ("path", "angle")
+    figures = {
+        "captions": dict.fromkeys((*known, *held_back, "all"), 1.0),
+        "forced": dict.fromkeys((*known, "all"), 0.9),
+        "greedy": dict.fromkeys((*known, *held_back, "all"), 0.3),
+        "sampled": dict.fromkeys((*known, "all"), 0.2) | dict.fromkeys(held_back, 0.0),
+    }
+    if said:
+        figures[figure][family] = value
+    faults = gate._report(figures, 324).faults
+    assert len(faults) == bool(said) and all(said in fault for fault in faults)
