@@ -39,12 +39,7 @@ def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False) ->
     path = root / name
     if fresh or not _begun(path):
         _check_model(recipe)
-        made = _prepare(recipe, root, name)
-        if path.exists():
-            Run.open(root, name, resolved(recipe), fresh=fresh)
-            shutil.rmtree(path)
-        made.rename(path)
-        _leave(made.parent)
+        _put_in_place(_prepare(recipe, root, name), recipe, path, fresh)
     run = Run.open(root, name, resolved(recipe))
     sets = ProblemSets(*(load_problems(_file(path, split)) for split in SPLITS))
     run.log(
@@ -53,6 +48,18 @@ def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False) ->
     max_tokens = fit_max_tokens(recipe, sets.train)
     run.event("start", environment=_environment(), max_tokens=max_tokens)
     return Workshop(recipe, run, ImageStore(path / "images"), sets, max_tokens, _system_setting(recipe, path))
+
+
+def _put_in_place(made: Path, recipe: Recipe, path: Path, fresh: bool) -> None:
+    """Renames a prepared run to `path`; what is there is checked first, and replaced only if it is ours to replace."""
+    try:
+        if path.exists():
+            Run.open(path.parent, path.name, resolved(recipe), fresh=fresh)
+            shutil.rmtree(path)
+        made.rename(path)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        _leave(made.parent)
 
 
 def _begun(path: Path) -> bool:

@@ -78,7 +78,7 @@ def _do(shop: Workshop, name: str) -> None:
 
 def _sentence(result: dict[str, Any]) -> str:
     said = [f"{number} {what}" for what, number in {**result["counts"], **result.get("buckets", {})}.items()]
-    dropped = [f"{number} {reason}" for reason, number in result["dropped"].items()]
+    dropped = [f"{number} {reason}" for reason, number in result["dropped"].items() if number]
     return ", ".join(said) + (f"; dropped: {', '.join(dropped)}" if dropped else "")
 
 

@@ -123,6 +123,16 @@ def test_every_option_of_the_update_runs(tmp_path: Path):
     assert figures[0]["sampler_gap"] < 1e-4
 
 
+@pytest.mark.parametrize("options", [(), ("--fresh", "--yes")])
+def test_a_folder_that_is_no_run_is_left_alone(options: tuple[str, ...], tmp_path: Path):
+    (tmp_path / "runs" / "tiny").mkdir(parents=True)
+    (tmp_path / "runs" / "tiny" / "thesis.tex").write_text("mine")
+    done = rise(tmp_path, "run", "tiny", *MICRO, *options)
+    assert done.returncode == 2 and "not a run folder" in done.stderr
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["tiny"]
+    assert (tmp_path / "runs" / "tiny" / "thesis.tex").read_text() == "mine"
+
+
 def test_a_damaged_run_is_not_replaced(whole: tuple[Path, str], tmp_path: Path):
     run = tmp_path / "runs" / "tiny"
     shutil.copytree(whole[0] / "runs" / "tiny", run)

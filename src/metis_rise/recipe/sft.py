@@ -23,7 +23,7 @@ class SFTStage(Part):
     """Its examples: self-distilled, expert-augmented, or own trajectories of mastered problems."""
 
     replay: NonNegative = 0.0
-    """Further examples of what the stage does not teach (mastered, then self), relative to its own number."""
+    """Further examples of what the stage does not teach (mastered and self), relative to its own number."""
 
     learning_rate: Positive = 1e-5
     """AdamW learning rate after warm-up."""

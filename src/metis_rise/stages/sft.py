@@ -1,5 +1,5 @@
 """Stage 5: supervised fine-tuning in curriculum stages (paper, stage 2): first what the model can already do
-sometimes, then what the expert showed, each with replay of mastered problems so that nothing is unlearnt."""
+sometimes, then what the expert showed, each with replay of own right trajectories so that little is unlearnt."""
 
 from __future__ import annotations
 
