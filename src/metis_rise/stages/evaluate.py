@@ -50,7 +50,7 @@ def _score(shop: Workshop, bench: Bench, problems: Sequence[Problem], arm: str, 
 
 
 def summarise(problems: Sequence[Problem], trajectories: Sequence[Trajectory]) -> dict[str, Any]:
-    """Strict accuracy with its 95 % Wilson interval, over all problems and per family, and the share well formed."""
+    """Strict accuracy (right and well formed) with its 95 % Wilson interval, and per family; "n" problems."""
     by_id = {t.problem_id: t for t in trajectories}
     ordered = [by_id[problem.id] for problem in problems]
     families: dict[str, list[Trajectory]] = {}
