@@ -39,7 +39,7 @@ def test_resolved_recipe_is_json_with_nulls_and_makes_the_same_recipe_again():
 
 def test_defaults_apply_to_sections_that_a_file_leaves_out(tmp_path: Path):
     recipe = load_recipe(write(tmp_path, "name: x\nproblems: {kind: world}\n"))
-    assert (recipe.rl.clip_low, recipe.rl.clip_high, recipe.rl.kl_weight) == (0.2, 0.28, 0.0)
+    assert (recipe.rl.objective, recipe.rl.clip_low, recipe.rl.kl_weight) == ("grpo", "auto", 0.0)
     assert [stage.name for stage in recipe.sft.stages] == ["self", "expert"]
 
 
@@ -61,6 +61,16 @@ def test_overrides_are_yaml_values_at_dotted_keys_and_list_numbers():
     assert [stage.epochs for stage in recipe.sft.stages] == [2, 9]
     assert recipe.sft.stages[0].data == ("self", "mastered")
     assert recipe.problems.limit_test == 5
+
+
+def test_the_objective_s_settings_are_auto_or_explicit_and_survive_json():
+    own = load_recipe("tiny", ["rl.objective=cispo"])
+    assert (own.rl.objective, own.rl.clip_low, own.rl.clip_high) == ("cispo", "auto", "auto")
+    assert (own.rl.advantage_scale, own.rl.loss_aggregation) == ("auto", "auto")
+    said = load_recipe("tiny", ["rl.clip_low=1", "rl.clip_high=3e-4", "rl.loss_aggregation=sequence"])
+    assert (said.rl.clip_low, said.rl.clip_high, said.rl.loss_aggregation) == (1.0, 3e-4, "sequence")
+    for recipe in (own, said):
+        assert Recipe.model_validate(json.loads(json.dumps(resolved(recipe)))) == recipe
 
 
 def test_the_later_of_two_overrides_wins_and_an_equals_sign_may_be_in_the_value():

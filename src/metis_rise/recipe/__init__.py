@@ -7,7 +7,7 @@ from metis_rise.recipe.distill import DistillConfig
 from metis_rise.recipe.evaluate import EvaluateConfig
 from metis_rise.recipe.expert import ExpertConfig
 from metis_rise.recipe.load import load_recipe, resolved, shipped_recipe, shipped_recipes
-from metis_rise.recipe.model import ModelConfig
+from metis_rise.recipe.model import LoraConfig, ModelConfig
 from metis_rise.recipe.problems import ProblemsConfig, WorldConfig
 from metis_rise.recipe.prompt import PromptConfig
 from metis_rise.recipe.rl import RLConfig
@@ -20,6 +20,7 @@ __all__ = [
     "DistillConfig",
     "EvaluateConfig",
     "ExpertConfig",
+    "LoraConfig",
     "ModelConfig",
     "ProblemsConfig",
     "PromptConfig",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
 
@@ -25,3 +25,15 @@ def fault(key: str, value: Any, allowed: str) -> PydanticCustomError:
         allowed: what is allowed, as the end of the sentence "KEY = VALUE: ...".
     """
     return PydanticCustomError("rule", "{allowed}", {"key": key, "value": value, "allowed": allowed})
+
+
+def said(allowed: str) -> WrapValidator:
+    """One fault that says what is allowed, where pydantic has one for each member of a union."""
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise PydanticCustomError("union", "must be {allowed}", {"allowed": allowed}) from None
+
+    return WrapValidator(validate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from types import NoneType
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -44,7 +45,8 @@ def _walk(part: type[Part], prefix: str) -> Iterator[str]:
         inner = [annotation, *get_args(annotation)]
         for kind in inner:
             if isinstance(kind, type) and issubclass(kind, Part):
-                yield from _walk(kind, f"{prefix}{name}." if kind is annotation else f"{prefix}{name}.0.")
+                single = kind is annotation or NoneType in inner
+                yield from _walk(kind, f"{prefix}{name}." if single else f"{prefix}{name}.0.")
 
 
 def _line(detail: ErrorDetails, origin: Mapping[str, str], default: str) -> str:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from metis_rise.recipe.base import Part, fault
+
+Linear = Literal["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+class LoraConfig(Part):
+    """Low-rank adapters: what is trained instead of the weights, which stay as they were loaded.
+
+    Needs the extra `lora`. There is no dropout: with it the ratio of new to old probabilities would not start at 1.
+    """
+
+    rank: Annotated[int, Field(ge=1)] = 32
+    """Rank of each adapter; more can learn more and costs more memory."""
+
+    alpha: Annotated[float, Field(gt=0)] = 64.0
+    """What an adapter adds is scaled by alpha / rank."""
+
+    targets: Annotated[tuple[Linear, ...], Field(strict=False, min_length=1)] = get_args(Linear)
+    """The linear layers of the language model that get an adapter."""
 
 
 class ModelConfig(Part):
@@ -29,6 +47,28 @@ class ModelConfig(Part):
 
     max_pixels: Annotated[int, Field(ge=1)] | None = None
     """Largest image area after resizing; null keeps the model's own setting."""
+
+    lora: LoraConfig | None = None
+    """Train low-rank adapters of the language model instead of its weights; `{}` takes their defaults."""
+
+    gradient_checkpointing: bool = False
+    """Compute a layer's activations again in the backward pass instead of keeping them: less memory, more time."""
+
+    autocast: bool = False
+    """Compute in bfloat16 with float32 weights and gradients; needs dtype float32."""
+
+    attention: Literal["auto", "sdpa", "cascade", "varlen"] = "auto"
+    """How a prompt shared by its completions is attended to; `auto` picks what is fastest on the device and says so
+    in the log."""
+
+    @model_validator(mode="after")
+    def _together(self) -> ModelConfig:
+        if self.autocast and self.dtype != "float32":
+            raise fault("dtype", self.dtype, "must be float32 with model.autocast, which computes in bfloat16 itself")
+        if self.lora is not None and not self.freeze_vision:
+            allowed = "must be true with model.lora, which trains adapters of the language model alone"
+            raise fault("freeze_vision", self.freeze_vision, allowed)
+        return self
 
     @model_validator(mode="after")
     def _pixels(self) -> ModelConfig:

@@ -6,13 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from metis_rise.recipe.base import Part, fault
+from metis_rise.recipe.base import Part, fault, said
 
 Share = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 CountOrZero = Annotated[int, Field(ge=0)]
+
+
+ClipLow = Annotated[
+    Annotated[float, Field(gt=0, le=1)] | Literal["auto"], said("'auto' or a number above 0 and at most 1")
+]
+ClipHigh = Annotated[Positive | Literal["auto"], said("'auto' or a number above 0")]
 
 
 class RLConfig(Part):
@@ -46,22 +52,25 @@ class RLConfig(Part):
     """Optimizer updates per rollout."""
 
     micro_tokens: Count = 32_768
-    """Token budget of one forward and backward pass."""
+    """Packed tokens of one forward and backward pass: each prompt counted once, plus all its completions."""
 
-    clip_low: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """The probability ratio is clipped below 1 - clip_low."""
+    objective: Literal["grpo", "dr_grpo", "gspo", "cispo"] = "grpo"
+    """The policy loss; what it does by default is what `auto` stands for in the four settings that follow."""
 
-    clip_high: Positive = 0.28
-    """The probability ratio is clipped above 1 + clip_high; more than clip_low keeps entropy up."""
+    clip_low: ClipLow = "auto"
+    """The probability ratio is clipped below 1 - clip_low, not at all for 1; `auto` is the objective's own value."""
+
+    clip_high: ClipHigh = "auto"
+    """The ratio is clipped above 1 + clip_high, and more than clip_low keeps entropy up; `auto` is the objective's."""
+
+    advantage_scale: Literal["auto", "std", "none"] = "auto"
+    """Divide a group's centred rewards by their standard deviation, or leave them; `auto` is the objective's way."""
+
+    loss_aggregation: Literal["auto", "token", "sequence", "constant"] = "auto"
+    """Mean over all tokens of the batch, over sequences' means, or by a constant length; `auto` is the objective's."""
 
     kl_weight: NonNegative = 0.0
     """Weight of the KL penalty towards the base model; 0 loads no reference model."""
-
-    advantage_scale: Literal["std", "none"] = "std"
-    """Divide a group's centred rewards by their standard deviation, or leave them."""
-
-    loss_aggregation: Literal["token", "sequence", "constant"] = "token"
-    """Mean over all tokens of the batch, over sequences' means, or by a constant length."""
 
     filter_low: Share = 0.0
     """Groups whose mean accuracy is below this teach nothing and are dropped."""

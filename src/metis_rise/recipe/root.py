@@ -69,4 +69,8 @@ class Recipe(Part):
                 self.rl.overlong_buffer,
                 f"must not exceed sampling.max_tokens ({self.sampling.max_tokens})",
             )
+        for part, budget in (("rl", self.rl.micro_tokens), ("sft", self.sft.micro_tokens)):
+            if self.sampling.max_tokens != "auto" and budget <= self.sampling.max_tokens:
+                allowed = f"must exceed sampling.max_tokens ({self.sampling.max_tokens}), with room for a prompt"
+                raise fault(f"{part}.micro_tokens", budget, allowed)
         return self

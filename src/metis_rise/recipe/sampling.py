@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from metis_rise.recipe.base import Part
+from metis_rise.recipe.base import Part, said
 
 
 class SamplingConfig(Part):
@@ -21,7 +21,9 @@ class SamplingConfig(Part):
     top_k: Annotated[int, Field(ge=0)] = 0
     """Sample among the k likeliest tokens; 0 samples among all."""
 
-    max_tokens: Annotated[int, Field(ge=1)] | Literal["auto"] = 4096
+    max_tokens: Annotated[
+        Annotated[int, Field(ge=1)] | Literal["auto"], said("'auto' or a whole number of at least 1")
+    ] = 4096
     """Longest completion in tokens; `auto` fits the training problems' own worked solutions."""
 
     batch_tokens: Annotated[int, Field(ge=1)] = 262_144

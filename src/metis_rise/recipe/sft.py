@@ -58,7 +58,7 @@ class SFTConfig(Part):
     """AdamW second-moment decay."""
 
     micro_tokens: Count = 32_768
-    """Token budget of one forward and backward pass."""
+    """Packed tokens of one forward and backward pass: each prompt counted once, plus all its completions."""
 
     stages: Annotated[tuple[SFTStage, ...], Field(strict=False, min_length=1)] = Field(default_factory=_default_stages)
     """The curriculum, in order."""
