@@ -1,144 +1,268 @@
+"""Packed rows against the naive batch: the same log-probabilities, the same gradients, however they are computed."""
+
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import tiny
 import torch
+from naive import naive_logprobs, padded_logprobs, relative_error, take_gradients
+from test_objectives_trl import CASES, Case, Padded
+from test_policy_varlen import bottom_right
 from torch import Tensor
 
-from metis_rise.policy import forward
-from metis_rise.policy.forward import Row, completion_logprobs, micro_batches
+from metis_rise.errors import InputError
+from metis_rise.policy import backends
+from metis_rise.policy.backends import varlen
+from metis_rise.policy.forward import Row, completion_logprobs, row_logprobs, score
 from metis_rise.policy.model import Policy
-from metis_rise.policy.objectives import aggregate, policy_loss
+from metis_rise.policy.objectives import OBJECTIVES, TokenBatch, aggregate
+from metis_rise.policy.prompt import Prompt
+from metis_rise.recipe import LoraConfig
+
+LENGTHS = [5, 1, 12, 3, 7, 20, 5, 40, 1]
+OWNERS = [0, 2, 1, 0, 1, 2, 0, 0, 3]
+# The longest prompt has 66 tokens in either family: the last budget splits every group that has a picture.
+BUDGETS = [None, 400, 200, 110]
+LORA = LoraConfig(rank=4, alpha=8.0)
 
 
 @pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl"])
-def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Policy:
-    return Policy.load(tiny.write_folder(tmp_path_factory.mktemp("model"), request.param))
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.write_folder(tmp_path_factory.mktemp("model"), request.param)
 
 
-@pytest.fixture
-def rows(policy: Policy) -> list[Row]:
-    """Ragged completions of a prompt with one picture, one with two of different sizes, and one with none."""
-    prompts = [
-        policy.encode(tiny.message("How many red dots?", 1), [tiny.picture(1)]),
-        policy.encode(tiny.message("Compare the pictures.", 2), [tiny.picture(2), tiny.picture(3, 57, 120)]),
-        policy.encode(tiny.message("What is 3 + 14? Think step by step.")),
+@pytest.fixture(scope="module")
+def policy(folder: Path) -> Policy:
+    """Everything trained, the vision tower too."""
+    return Policy.load(folder, freeze_vision=False)
+
+
+def make_rows(policy: Policy) -> list[Row]:
+    """Ragged completions, two of one token, of prompts with one picture, two (one known already), none, and one."""
+    texts = ["How many red dots?", "Compare the pictures.", "What is 3 + 14? Think step by step.", "What is this?"]
+    pictures = [
+        [tiny.picture(1)],
+        [tiny.picture(2, 57, 120), tiny.picture(1)],
+        [],
+        [tiny.picture(3)],
     ]
-    torch.manual_seed(1)
-    owners = [0, 2, 1, 0, 1, 2]
-    lengths = [5, 1, 12, 3, 7, 20]
-    return [(prompts[o], torch.randint(8, 300, (n,))) for o, n in zip(owners, lengths, strict=True)]
+    prompts = [
+        policy.encode(tiny.message(text, len(shown)), shown) for text, shown in zip(texts, pictures, strict=True)
+    ]
+    draw = torch.Generator().manual_seed(1)
+    return [(prompts[o], torch.randint(8, 300, (n,), generator=draw)) for o, n in zip(OWNERS, LENGTHS, strict=True)]
 
 
-def naive(policy: Policy, row: Row, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probabilities and entropy from one full forward of transformers, positions and all left to it."""
-    prompt, completion = row
-    ids = torch.cat([prompt.input_ids, completion])[None]
-    kinds = torch.cat([prompt.mm_token_type_ids, torch.zeros_like(completion)])[None]
-    policy.core.rope_deltas = None
-    pictures = {"pixel_values": prompt.pixel_values, "image_grid_thw": prompt.image_grid_thw} if prompt.key else {}
-    logits = policy.model(input_ids=ids, mm_token_type_ids=kinds, **pictures).logits[0]
-    logp = (logits[len(prompt) - 1 : -1] / temperature).log_softmax(-1)
-    return logp.gather(-1, completion[:, None])[:, 0], torch.distributions.Categorical(logits=logp).entropy()
+def weights() -> list[Tensor]:
+    """What each token's log-probability is weighed by in the loss, so that no two gradients cancel."""
+    return list(torch.split(torch.randn(sum(LENGTHS), generator=torch.Generator().manual_seed(2)), LENGTHS))
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_equal_to_a_full_forward_per_row(policy: Policy, rows: list[Row], temperature: float) -> None:
-    got = completion_logprobs(policy, rows, temperature)
-    values, entropy = zip(*(naive(policy, row, temperature) for row in rows), strict=True)
-    assert got.lengths == [5, 1, 12, 3, 7, 20]
-    torch.testing.assert_close(got.values, torch.cat(values), atol=2e-5, rtol=0)
-    torch.testing.assert_close(got.entropy, torch.cat(entropy), atol=2e-5, rtol=0)
+def packed(policy: Policy, rows: Sequence[Row], budget: int | None, temperature: float = 1.0) -> list[Tensor]:
+    """Log-probabilities per row; gradients of the weighed sum are left in the model."""
+    found: dict[int, Tensor] = {}
+    with policy.updating():
+        for scored in score(policy, rows, temperature, budget):
+            values, factors = scored.logprobs.values, [weights()[i] for i in scored.members]
+            (values * torch.cat(factors)).sum().backward()
+            found |= dict(zip(scored.members, torch.split(values.detach(), scored.logprobs.lengths), strict=True))
+    return [found[i] for i in range(len(rows))]
+
+
+def assert_parity(policy: Policy, budget: int | None, temperature: float = 1.0) -> None:
+    rows = make_rows(policy)
+    expected, _ = naive_logprobs(policy, rows, temperature)
+    (expected * torch.cat(weights())).sum().backward()
+    gradients = take_gradients(policy)
+    got = packed(policy, rows, budget, temperature)
+    torch.testing.assert_close(torch.cat(got), expected.detach(), atol=1e-4, rtol=0)
+    assert relative_error(take_gradients(policy), gradients) < 1e-5
+
+
+@pytest.fixture(params=["sdpa", "cascade", "varlen"])
+def backend(request: pytest.FixtureRequest, policy: Policy, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each way of attention; varlen with a stand-in for the CUDA kernel that does what its documentation says."""
+    if request.param == "varlen":
+        monkeypatch.setattr(varlen.varlen, "varlen_attn", bottom_right)
+        chosen = backends.Backend("varlen", "under test", varlen.attend)
+    else:
+        chosen = backends.choose(request.param, policy.device, torch.float32)
+    monkeypatch.setattr(policy, "backend", chosen)
+    name: str = request.param
+    return name
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_equal_to_the_naive_batch(policy: Policy, backend: str, budget: int | None) -> None:
+    assert_parity(policy, budget)
+
+
+def test_equal_at_another_temperature_and_in_entropy(policy: Policy) -> None:
+    assert_parity(policy, None, temperature=0.7)
+    rows = make_rows(policy)
+    got = completion_logprobs(policy, rows, 0.7)
+    values, entropy = naive_logprobs(policy, rows, 0.7)
+    assert got.lengths == LENGTHS
+    torch.testing.assert_close(got.values, values, atol=1e-4, rtol=0)
+    torch.testing.assert_close(got.entropy, entropy, atol=1e-4, rtol=0)
     assert got.values.requires_grad and not got.entropy.requires_grad
 
 
-def gradients(policy: Policy) -> dict[str, Tensor]:
-    found = {name: value.grad for name, value in policy.named_trainable() if value.grad is not None}
-    policy.model.zero_grad(set_to_none=True)
-    return {name: grad.clone() for name, grad in found.items()}
-
-
-def relative_error(got: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
-    assert got.keys() == expected.keys()
-    return max(float((got[name] - grad).norm() / (grad.norm() + 1e-8)) for name, grad in expected.items())
-
-
-def test_chunked_scoring_changes_nothing(policy: Policy, rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = completion_logprobs(policy, rows)
-    whole.values.sum().backward()
-    expected = gradients(policy)
-    # Seven positions at a time.
-    monkeypatch.setattr(forward, "LOGIT_ELEMENTS", 7 * policy.model.lm_head.out_features)
-    chunked = completion_logprobs(policy, rows)
-    chunked.values.sum().backward()
-    torch.testing.assert_close(chunked.values, whole.values)
-    torch.testing.assert_close(chunked.entropy, whole.entropy)
-    assert relative_error(gradients(policy), expected) < 1e-5
-
-
-def test_logits_exist_for_completion_positions_only(policy: Policy, rows: list[Row]) -> None:
-    seen: list[int] = []
-    hook = policy.model.lm_head.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
-    completion_logprobs(policy, rows)
-    hook.remove()
-    assert sum(seen) == sum(len(completion) for _, completion in rows)
-
-
-@pytest.mark.parametrize("mode", ["token", "sequence", "constant"])
-@pytest.mark.parametrize("budget", [1, 150, 250])
-def test_micro_batches_give_the_global_loss_and_gradient(
-    policy: Policy, rows: list[Row], mode: str, budget: int
+@pytest.mark.parametrize("budget", [None, 200, 110])
+@pytest.mark.parametrize("settings", [{"gradient_checkpointing": True}, {"lora": LORA}], ids=["recomputed", "lora"])
+def test_equal_with_recomputed_layers_and_with_adapters(
+    folder: Path, settings: dict[str, Any], budget: int | None
 ) -> None:
-    torch.manual_seed(2)
-    lengths = [len(completion) for _, completion in rows]
-    old = [-torch.rand(n) * 4 for n in lengths]
-    advantages = torch.randn(len(rows))
-    total = {"token": sum(lengths), "sequence": len(rows), "constant": len(rows) * 64}[mode]
+    policy = Policy.load(folder, **({"freeze_vision": False} | settings if "lora" not in settings else settings))
+    draw = torch.Generator().manual_seed(3)
+    for name, value in policy.named_trainable():
+        if "lora_B" in name:
+            value.data = 0.02 * torch.randn(value.shape, generator=draw)
+    assert_parity(policy, budget)
 
-    def loss_of(batch: list[int]) -> Tensor:
-        scored = completion_logprobs(policy, [rows[i] for i in batch])
-        spread = advantages[batch].repeat_interleave(torch.tensor(scored.lengths))
-        loss, _ = policy_loss(scored.values, torch.cat([old[i] for i in batch]), spread)
-        return aggregate(loss, scored.lengths, mode, total)  # type: ignore[arg-type]
 
-    whole = loss_of(list(range(len(rows))))
-    whole.backward()
-    expected = gradients(policy)
-    batches = micro_batches(rows, budget)
-    parts = []
-    for batch in batches:
-        part = loss_of(batch)
+def test_equal_with_adapters_and_recomputed_layers_at_once(folder: Path) -> None:
+    policy = Policy.load(folder, lora=LORA, gradient_checkpointing=True)
+    for name, value in policy.named_trainable():
+        if "lora_B" in name:
+            value.data = torch.full_like(value, 0.01)
+    assert_parity(policy, 110)
+
+
+def trl_loss(case: Case, data: Padded, mask: Tensor, logp: Tensor) -> Tensor:
+    """TRL's GRPOTrainer._compute_loss for log-probabilities [rows, longest] that carry the model's graph."""
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    trainer = SimpleNamespace(
+        _get_per_token_logps_and_entropies=lambda *args, **kwargs: (logp, torch.zeros_like(logp), None),
+        aux_loss_enabled=False,
+        top_entropy_quantile=1.0,
+        off_policy_mask_threshold=None,
+        importance_sampling_level=case.level,
+        beta=0.04,
+        args=SimpleNamespace(use_bias_correction_kl=False, delta=None, steps_per_generation=1),
+        loss_type=case.kind,
+        use_vllm=False,
+        model=SimpleNamespace(training=True),
+        accelerator=SimpleNamespace(num_processes=1, gather=lambda x: x, reduce=lambda x, reduction: x),
+        current_gradient_accumulation_steps=1,
+        max_completion_length=mask.shape[1],
+        _entropy_bonus_enabled=False,
+        _metrics={"train": defaultdict(list)},
+        **case.bounds(),
+    )
+    inputs = {
+        "prompt_ids": torch.zeros(len(mask), 1, dtype=torch.long),
+        "prompt_mask": torch.ones(len(mask), 1, dtype=torch.long),
+        "completion_ids": torch.zeros(mask.shape, dtype=torch.long),
+        "completion_mask": mask.long(),
+        "advantages": data.advantages,
+        "old_per_token_logps": data.old,
+        "ref_per_token_logps": data.ref,
+        "num_items_in_batch": mask.sum(),
+    }
+    result: Tensor = GRPOTrainer._compute_loss(trainer, None, inputs)
+    return result
+
+
+@pytest.mark.parametrize("budget", [None, 110])
+@pytest.mark.parametrize("name", ["grpo-token", "grpo-sequence", "gspo-wide"])
+def test_the_whole_loss_equals_trl_on_the_naive_batch(policy: Policy, name: str, budget: int | None) -> None:
+    """TRL's loss of the naive batch's log-probabilities, through the model, against ours in micro-batches."""
+    case, rows = CASES[name], make_rows(policy)
+    logp, _, mask = padded_logprobs(policy, rows)
+    draw = torch.Generator().manual_seed(4)
+    old, ref, advantages = (torch.randn(shape, generator=draw) for shape in (mask.shape, mask.shape, mask.shape[:1]))
+    old, ref = logp.detach() + 0.2 * old, logp.detach() + 0.2 * ref
+    expected = trl_loss(case, Padded(logp, old, ref, old, advantages), mask, logp)
+    expected.backward()
+    gradients = take_gradients(policy)
+
+    total = {"token": sum(LENGTHS), "sequence": len(LENGTHS)}[case.mode]
+    got = 0.0
+    for scored in score(policy, rows, token_budget=budget):
+        chosen = list(scored.members)
+        lengths = scored.logprobs.lengths
+        batch = TokenBatch(
+            scored.logprobs.values,
+            torch.cat([old[i, : LENGTHS[i]] for i in chosen]),
+            advantages[chosen].repeat_interleave(torch.tensor(lengths)),
+            lengths,
+            ref_logp=torch.cat([ref[i, : LENGTHS[i]] for i in chosen]),
+        )
+        loss, _ = OBJECTIVES[case.name].loss(batch, case.settings(0.04))
+        part = aggregate(loss, lengths, case.mode, total)
         part.backward()
-        parts.append(part.item())
-    assert len(batches) > 1
-    assert sum(parts) == pytest.approx(whole.item(), abs=1e-5)
-    assert relative_error(gradients(policy), expected) < 2e-5
+        got += part.item()
+    assert got == pytest.approx(expected.item(), abs=1e-5)
+    assert relative_error(take_gradients(policy), gradients) < 1e-5
 
 
-@pytest.mark.parametrize("budget", [1, 100, 170, 260, 10_000])
-def test_micro_batches_cover_each_row_once_within_the_budget(rows: list[Row], budget: int) -> None:
-    batches = micro_batches(rows, budget)
-    assert sorted(i for batch in batches for i in batch) == list(range(len(rows)))
-    for batch in batches:
-        padded = len(batch) * max(len(rows[i][0]) + len(rows[i][1]) for i in batch)
-        assert padded <= budget or len(batch) == 1
-    if budget >= 260:
-        for prompt in {id(row[0]) for row in rows}:
-            holders = [n for n, batch in enumerate(batches) if any(id(rows[i][0]) == prompt for i in batch)]
-            assert len(holders) == 1, "rows of one prompt stay together where they fit"
-    assert budget < 10_000 or len(batches) == 1
-
-
-def test_a_picture_is_encoded_once_however_many_rows(policy: Policy) -> None:
+def count_pictures(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that receives the number of patches of each pass through the vision tower."""
     seen: list[int] = []
-    prompt = policy.encode(tiny.message("How many?", 1), [tiny.picture(77)])
-    hook = policy.core.visual.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])))
-    completion_logprobs(policy, [(prompt, torch.tensor([20, 21, 22]))] * 5)
+    whole: Callable[..., Any] = policy.core.visual.forward
+    monkeypatch.setattr(
+        policy.core.visual,
+        "forward",
+        lambda pixels, *args, **more: seen.append(len(pixels)) or whole(pixels, *args, **more),
+    )
+    return seen
+
+
+def distinct_patches(rows: Sequence[Row]) -> int:
+    pictures = {key: len(patches) for prompt, _ in rows for key, patches, _ in prompt.pictures()}
+    assert len(pictures) == 3, "picture 1 is in two prompts"
+    return sum(pictures.values())
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_a_trained_tower_sees_each_picture_once_per_update(
+    policy: Policy, budget: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, seen, before = make_rows(policy), count_pictures(policy, monkeypatch), policy.encoded
+    packed(policy, rows, budget)
+    policy.model.zero_grad(set_to_none=True)
+    assert sum(seen) == distinct_patches(rows)
+    assert policy.encoded - before == 3
+
+
+def test_a_frozen_tower_sees_each_picture_once_ever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = Policy.load(folder)
+    rows, seen = make_rows(policy), count_pictures(policy, monkeypatch)
+    row_logprobs(policy, rows, 1.0, 110)
+    for budget in BUDGETS:
+        packed(policy, rows, budget)
+    assert sum(seen) == distinct_patches(rows)
+
+
+def test_tokens_go_through_the_model_once(policy: Policy) -> None:
+    rows, seen = make_rows(policy), []
+    unique = sum(len(p) for p in {id(p): p for p, _ in rows}.values()) + sum(LENGTHS)
+    hook = policy.core.language_model.layers[0].register_forward_pre_hook(
+        lambda module, args: seen.append(args[0].shape[1])
+    )
+    for budget in BUDGETS:
+        seen.clear()
+        with torch.no_grad():
+            forwarded = [scored.forwarded for scored in score(policy, rows, 1.0, budget)]
+        assert sum(seen) == sum(forwarded) == unique
+        assert budget is None or max(seen) <= budget
     hook.remove()
-    assert prompt.pixel_values is not None
-    assert seen == [len(prompt.pixel_values)]
+
+
+def test_siblings_and_neighbours_do_not_matter(policy: Policy) -> None:
+    rows = make_rows(policy)
+    together = row_logprobs(policy, rows, 1.0, 10_000)
+    for index, row in enumerate(rows):
+        (alone,) = row_logprobs(policy, [row], 1.0, 10_000)
+        torch.testing.assert_close(together[index], alone, atol=1e-5, rtol=0)
 
 
 def test_the_picture_matters(policy: Policy) -> None:
@@ -150,15 +274,46 @@ def test_the_picture_matters(policy: Policy) -> None:
     assert not torch.allclose(scored[0], scored[1], atol=1e-3)
 
 
-def test_completions_that_cannot_be_scored(policy: Policy) -> None:
-    prompt = policy.encode(tiny.message("Q"))
-    with pytest.raises(ValueError, match="empty"):
-        completion_logprobs(policy, [(prompt, torch.tensor([], dtype=torch.long))])
-    with pytest.raises(ValueError, match="image placeholders"):
-        completion_logprobs(policy, [(prompt, torch.tensor([20, policy.model.config.image_token_id]))])
+def named(prompt: Prompt, problem: str) -> Prompt:
+    fields = {name: getattr(prompt, name) for name in Prompt.__slots__}
+    return Prompt(**fields | {"problem": problem})
 
 
-def test_half_precision_scores_in_float32(tmp_path: Path) -> None:
-    policy = Policy.load(tiny.write_folder(tmp_path), dtype="bfloat16")
-    prompt = policy.encode(tiny.message("Q", 1), [tiny.picture(1)])
-    assert completion_logprobs(policy, [(prompt, torch.tensor([20, 21]))]).values.dtype == torch.float32
+def test_what_cannot_be_scored_is_refused_by_problem_and_number(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = named(policy.encode(tiny.message("Q", 1), [tiny.picture(1)]), "geo-7")
+    good = torch.tensor([20, 21])
+
+    def must_not_run(*args: object, **more: object) -> None:
+        raise AssertionError("the model ran")
+
+    monkeypatch.setattr(policy.core, "forward", must_not_run)
+    image, video = policy.model.config.image_token_id, policy.model.config.video_token_id
+    with pytest.raises(InputError, match=r"'geo-7'.*empty"):
+        completion_logprobs(policy, [(prompt, good), (prompt, good[:0])])
+    with pytest.raises(InputError, match=r"'geo-7'.*holds 2 vision placeholder token\(s\), 0 are allowed"):
+        completion_logprobs(policy, [(prompt, good), (prompt, torch.tensor([20, image, video]))])
+    assert prompt.image_grid_thw is not None
+    fields = {name: getattr(prompt, name) for name in Prompt.__slots__}
+    wrong = Prompt(**fields | {"image_grid_thw": prompt.image_grid_thw * torch.tensor([1, 2, 1])})
+    places = int((prompt.input_ids == image).sum())
+    with pytest.raises(InputError, match=f"'geo-7'.*{places} image placeholder.*make {2 * places} image tokens"):
+        completion_logprobs(policy, [(wrong, good)])
+    need = len(prompt) + 30
+    with pytest.raises(InputError, match=rf"'geo-7'.*{len(prompt)} \+ 30 = {need} tokens, the budget is {need - 1}"):
+        list(score(policy, [(prompt, good), (prompt, torch.full((30,), 20))], 1.0, need - 1))
+
+
+def test_half_precision_scores_in_float32(folder: Path) -> None:
+    policy = Policy.load(folder, dtype="bfloat16", freeze_vision=False)
+    rows = make_rows(policy)
+    exact = Policy.load(folder, freeze_vision=False)
+    got, expected = packed(policy, rows, 110), packed(exact, rows, 110)
+    assert {values.dtype for values in got} == {torch.float32}
+    torch.testing.assert_close(torch.cat(got), torch.cat(expected), atol=0.5, rtol=0)
+    cosine = torch.nn.functional.cosine_similarity
+    for name, grad in take_gradients(policy).items():
+        reference = dict(exact.named_trainable())[name].grad
+        assert reference is not None and grad.dtype == torch.bfloat16
+        assert cosine(grad.float().flatten(), reference.flatten(), dim=0) > 0.9, name

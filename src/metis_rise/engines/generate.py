@@ -42,12 +42,11 @@ def generate(
     device = policy.device
     prompt_of = torch.arange(len(prompts)).repeat_interleave(torch.tensor(counts)).to(device)
     prefill = Prefill()
-    first = _prefill(policy, prompts, prefill)[prompt_of]
-    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-    next_position = torch.tensor([prompt.next_position for prompt in prompts], device=device)
-    return _Loop(policy, Decode(prefill, lengths, prompt_of), next_position[prompt_of], draws.to(device), choose).run(
-        first
-    )
+    with policy.precision():
+        first = _prefill(policy, prompts, prefill)[prompt_of]
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+        positions = torch.tensor([prompt.next_position for prompt in prompts], device=device)[prompt_of]
+        return _Loop(policy, Decode(prefill, lengths, prompt_of), positions, draws.to(device), choose).run(first)
 
 
 def _prefill(policy: Policy, prompts: Sequence[Prompt], layout: Prefill) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -38,6 +39,10 @@ def _attention(
         output: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
         return output
     layer: Any = module.layer_idx
+    if torch.is_autocast_enabled(query.device.type):
+        # Rotary embedding leaves query and key in float32; torch's own attention would be cast by autocast, ours not.
+        dtype = torch.get_autocast_dtype(query.device.type)
+        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     return rise_layout.attend(layer, query, key, value, kwargs["scaling"]), None
 
 

@@ -12,19 +12,23 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from metis_rise.errors import InputError
 from metis_rise.policy.folders import whole_folder
+from metis_rise.policy.lora import read_adapters, write_adapters
 from metis_rise.policy.model import Policy
 from metis_rise.policy.optimizer import Optimizer
 
 MARKER = "COMPLETE"
 MODEL = "model"
+ADAPTERS = "adapters.safetensors"
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 def save_training(folder: Path, policy: Policy, optimizer: Optimizer, state: dict[str, Any]) -> None:
     """Write everything needed to go on exactly from here; the folder appears whole or not at all.
 
-    `state` is the caller's own, plain JSON. FOLDER/model is a complete Hugging Face folder.
+    `state` is the caller's own, plain JSON. FOLDER/model is a complete Hugging Face folder; adapters are merged into
+    its weights and lie beside it as they are.
     """
     tensors, counters = optimizer.state_dict()
     record = {
@@ -36,6 +40,8 @@ def save_training(folder: Path, policy: Policy, optimizer: Optimizer, state: dic
     with whole_folder(folder) as target:
         (target / MODEL).mkdir()
         policy.write(target / MODEL)
+        if policy.lora is not None:
+            write_adapters(policy.model, policy.lora, target / ADAPTERS)
         save_file({name: value.contiguous() for name, value in tensors.items()}, target / "optimizer.safetensors")
         (target / "state.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
         (target / MARKER).touch()
@@ -44,7 +50,7 @@ def save_training(folder: Path, policy: Policy, optimizer: Optimizer, state: dic
 def load_training(folder: Path, policy: Policy, optimizer: Optimizer) -> dict[str, Any]:
     """Put `policy`, `optimizer` and torch's random state back to where they were saved; returns the caller's state."""
     record = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    policy.load_weights(folder / MODEL)
+    load_weights(folder, policy)
     policy.version = record["version"]
     optimizer.load_state_dict(load_file(folder / "optimizer.safetensors"), record["optimizer"])
     torch.set_rng_state(_from_hex(record["rng"]["cpu"]))
@@ -52,6 +58,22 @@ def load_training(folder: Path, policy: Policy, optimizer: Optimizer) -> dict[st
         torch.cuda.set_rng_state_all([_from_hex(s) for s in record["rng"]["cuda"]])
     state: dict[str, Any] = record["state"]
     return state
+
+
+def load_weights(folder: Path, policy: Policy) -> None:
+    """Put the weights of `policy` back to those of the checkpoint `folder`, exactly.
+
+    With adapters it must have been loaded from the model that the checkpoint's policy was loaded from: only adapters
+    are read, as merged weights cannot be taken apart again.
+
+    Raises InputError when the one has adapters and the other has none, or others.
+    """
+    if policy.lora is not None:
+        read_adapters(policy.model, policy.lora, folder / ADAPTERS)
+    elif (folder / ADAPTERS).is_file():
+        raise InputError(f"{folder}: made with model.lora, which the recipe no longer has")
+    else:
+        policy.load_weights(folder / MODEL)
 
 
 def newest(folder: Path) -> Path | None:

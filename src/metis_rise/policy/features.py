@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
 from metis_rise.policy.prompt import Prompt
+
+# Patches [patches, patch dim] and grid [3].
+Picture = tuple[Tensor, Tensor]
 
 # Features of about 130,000 image tokens of a 7B model in bfloat16.
 CACHE_BYTES = 1 << 30
@@ -48,47 +51,67 @@ class FeatureCache:
         self._bytes = 0
 
 
-def encode_pictures(core: Any, pictures: Sequence[tuple[str, Tensor, Tensor]], device: torch.device) -> list[Tensor]:
-    """The vision tower's answer to `pictures` (digest, patches, grid).
+class SharedFeatures:
+    """Features with gradient that several passes use: the passes see leaves, the tower goes backward once, at the end.
+
+    Attributes:
+        known: the leaves by picture digest.
+    """
+
+    def __init__(self, encoded: Mapping[str, Tensor]) -> None:
+        """`encoded`: features by digest, as the tower made them."""
+        self._encoded = list(encoded.values())
+        self.known = {key: value.detach().requires_grad_(value.requires_grad) for key, value in encoded.items()}
+
+    def backward(self) -> None:
+        """Send what the leaves have collected through the vision tower."""
+        backward_from(self._encoded, list(self.known.values()))
+
+
+def backward_from(ends: Sequence[Tensor], leaves: Sequence[Tensor]) -> None:
+    """Go backward from `ends` with the gradients that their detached copies `leaves` have collected."""
+    pairs = [(end, leaf.grad) for end, leaf in zip(ends, leaves, strict=True) if leaf.grad is not None]
+    if pairs:
+        torch.autograd.backward([end for end, _ in pairs], [grad for _, grad in pairs])
+
+
+def distinct_pictures(prompts: Iterable[Prompt]) -> dict[str, Picture]:
+    """The pictures of `prompts` by digest."""
+    return {key: (patches, grid) for prompt in prompts for key, patches, grid in prompt.pictures()}
+
+
+def join_features(prompt: Prompt, features: Mapping[str, Tensor]) -> Tensor | None:
+    """The features of the prompt's pictures, joined along the tokens; None for a prompt without pictures."""
+    return torch.cat([features[key] for key, *_ in prompt.pictures()], dim=1) if prompt.key else None
+
+
+def encode_pictures(core: Any, pictures: Sequence[Picture], device: torch.device) -> list[Tensor]:
+    """The vision tower's answer to `pictures`.
 
     Returns per picture [1 + deepstack levels, image tokens, hidden]: what stands in for its placeholders, then what
     Qwen3-VL adds after its first layers (no levels for Qwen2.5-VL).
     """
     encoded: list[Tensor] = []
     for batch in _passes(pictures):
-        pixels = torch.cat([patches for _, patches, _ in batch]).to(device)
-        grids = torch.stack([grid for *_, grid in batch]).to(device)
+        pixels = torch.cat([patches for patches, _ in batch]).to(device)
+        grids = torch.stack([grid for _, grid in batch]).to(device)
         output = core.get_image_features(pixels, grids, return_dict=True)
         levels = getattr(output, "deepstack_features", None) or []
         encoded += [torch.stack(parts) for parts in zip(output.pooler_output, *levels, strict=True)]
     return encoded
 
 
-def _passes(pictures: Sequence[tuple[str, Tensor, Tensor]]) -> Iterator[list[tuple[str, Tensor, Tensor]]]:
-    batch: list[tuple[str, Tensor, Tensor]] = []
+def _passes(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
+    batch: list[Picture] = []
     patches = 0
     for picture in pictures:
-        if batch and patches + len(picture[1]) > PASS_PATCHES:
+        if batch and patches + len(picture[0]) > PASS_PATCHES:
             yield batch
             batch, patches = [], 0
         batch.append(picture)
-        patches += len(picture[1])
-    yield batch
-
-
-def encode_prompts(
-    core: Any, prompts: Sequence[Prompt], device: torch.device, cache: FeatureCache | None
-) -> list[Tensor | None]:
-    """Per prompt the features of its pictures, joined along the tokens; None for a prompt without pictures."""
-    pictures = {key: (key, patches, grid) for prompt in prompts for key, patches, grid in prompt.pictures()}
-    known = {key: found for key in pictures if cache is not None and (found := cache.get(key)) is not None}
-    fresh = [picture for key, picture in pictures.items() if key not in known]
-    if fresh:
-        for (key, *_), features in zip(fresh, encode_pictures(core, fresh, device), strict=True):
-            known[key] = features
-            if cache is not None:
-                cache.put(key, features)
-    return [torch.cat([known[key] for key in p.key.split(",")], dim=1) if p.key else None for p in prompts]
+        patches += len(picture[0])
+    if batch:
+        yield batch
 
 
 def as_encoder_outputs(features: Sequence[Tensor | None]) -> dict[str, Any]:

@@ -1,23 +1,27 @@
-"""Log-probabilities of completions under the policy, the input of every loss."""
+"""Log-probabilities of completions under the policy, the input of every loss.
+
+Rows that share a prompt share its forward pass: they lie behind it in one packed row (`packing`). For text models this
+is known as Prefix Grouper (arXiv 2506.05433); here the pictures are part of the prompt, their features are placed once
+and the vision tower runs once for each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from metis_rise.policy.features import as_encoder_outputs
+from metis_rise.policy.features import Picture, SharedFeatures, as_encoder_outputs, backward_from, distinct_pictures
+from metis_rise.policy.head import token_logprobs
+from metis_rise.policy.layout import KeepingLayout, KeptLayout, PackedLayout, Spans
 from metis_rise.policy.model import Policy
-from metis_rise.policy.prompt import Prompt
+from metis_rise.policy.packing import PackedRow, Row, RowGroup, check_rows, pack, pack_completions, pack_prompt
+from metis_rise.policy.planning import Split, Whole, plan
 
-Row = tuple[Prompt, Tensor]
-# Bounds the fp32 logits that exist at one time: 128 MB.
-LOGIT_ELEMENTS = 1 << 25
+__all__ = ["LogProbs", "Row", "Scored", "completion_logprobs", "row_logprobs", "score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,100 +38,139 @@ class LogProbs:
     lengths: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One pass: `logprobs` of the rows whose indices are `members`, in that order.
+
+    forwarded: tokens that went through the language model for it.
+    """
+
+    members: tuple[int, ...]
+    logprobs: LogProbs
+    forwarded: int
+
+
 def completion_logprobs(policy: Policy, rows: Sequence[Row], temperature: float = 1.0) -> LogProbs:
-    """Score completions ([C] int64, at least one token each) after their prompts.
+    """Score completions ([C] int64, at least one token each) after their prompts, all in one pass.
 
-    Rows may share a prompt, have any lengths, any number of pictures or none. The distribution is
-    softmax(logits / temperature) over the whole vocabulary.
+    Rows may share a prompt (the same `Prompt` object, which then is read once), have any lengths, any number of
+    pictures or none. The distribution is softmax(logits / temperature) over the whole vocabulary.
+
+    Raises:
+        InputError: an empty completion, one that holds vision placeholders, or pictures that do not fit their prompt.
     """
-    if any(len(completion) == 0 for _, completion in rows):
-        raise ValueError("a completion is empty")
-    if any((completion == policy.model.config.image_token_id).any() for _, completion in rows):
-        raise ValueError("a completion holds image placeholders")
-    hidden = _completion_hidden(policy, rows)
-    targets = torch.cat([completion for _, completion in rows]).to(policy.device)
-    values, entropy = _score(policy.model.lm_head, hidden, targets, temperature)
-    return LogProbs(values, entropy, [len(completion) for _, completion in rows])
-
-
-def micro_batches(rows: Sequence[Row], token_budget: int) -> list[list[int]]:
-    """Indices of `rows` in batches whose padded tokens (rows x longest row) stay within `token_budget`.
-
-    Rows of one prompt stay together unless they alone pass the budget; a row that passes it goes alone. Prompts are
-    ordered by length, so that little is padded. Every index appears once.
-    """
-    of_prompt: dict[int, list[int]] = {}
-    for index, (prompt, _) in enumerate(rows):
-        of_prompt.setdefault(id(prompt), []).append(index)
-    groups = sorted(of_prompt.values(), key=lambda group: max(_length(rows[i]) for i in group))
-    pieces = [piece for group in groups for piece in _split(rows, group, token_budget)]
-    batches: list[list[int]] = []
-    for piece in pieces:
-        if batches and _padded(rows, batches[-1] + piece) <= token_budget:
-            batches[-1] += piece
-        else:
-            batches.append(list(piece))
-    return batches
-
-
-def _split(rows: Sequence[Row], group: list[int], budget: int) -> list[list[int]]:
-    if _padded(rows, group) <= budget:
-        return [group]
-    size = max(1, budget // max(_length(rows[i]) for i in group))
-    ordered = sorted(group, key=lambda i: _length(rows[i]))
-    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
-
-
-def _padded(rows: Sequence[Row], batch: list[int]) -> int:
-    return len(batch) * max(_length(rows[i]) for i in batch)
-
-
-def _length(row: Row) -> int:
-    return len(row[0]) + len(row[1])
-
-
-def _completion_hidden(policy: Policy, rows: Sequence[Row]) -> Tensor:
-    """Last hidden states [N, hidden] at the positions that predict each completion token.
-
-    Rows are padded on the right: causal attention keeps the padding out of sight without a mask.
-    """
-    width = max(map(_length, rows))
-    ids = torch.full((len(rows), width), policy.pad_id)
-    positions = torch.zeros(3, len(rows), width, dtype=torch.long)
-    predicts = torch.zeros(len(rows), width, dtype=torch.bool)
-    for row, (prompt, completion) in enumerate(rows):
-        start, stop = len(prompt), len(prompt) + len(completion)
-        ids[row, :start], ids[row, start:stop] = prompt.input_ids, completion
-        positions[:, row, :start] = prompt.position_ids
-        positions[:, row, start:stop] = prompt.next_position + torch.arange(stop - start)
-        predicts[row, start - 1 : stop - 1] = True
-    output = policy.core(
-        input_ids=ids.to(policy.device),
-        position_ids=positions.to(policy.device),
-        mm_encoder_outputs=as_encoder_outputs(policy.image_features([prompt for prompt, _ in rows])),
-        use_cache=False,
+    (scored,) = score(policy, rows, temperature)
+    found = scored.logprobs
+    values, entropy = (
+        dict(zip(scored.members, torch.split(tensor, found.lengths), strict=True))
+        for tensor in (found.values, found.entropy)
     )
-    hidden: Tensor = output.last_hidden_state[predicts.to(policy.device)]
-    return hidden
+    order = range(len(rows))
+    return LogProbs(
+        torch.cat([values[i] for i in order]),
+        torch.cat([entropy[i] for i in order]),
+        [len(completion) for _, completion in rows],
+    )
 
 
-def _score(head: Any, hidden: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probability and entropy [N] of `targets`, in chunks so that [N, vocabulary] never exists for large N."""
-    size = max(1, LOGIT_ELEMENTS // head.out_features)
-    score = partial(_score_chunk, head, temperature)
-    if len(targets) <= size:
-        return score(hidden, targets)
-    chunks = [
-        checkpoint(score, states, wanted, use_reentrant=False)
-        for states, wanted in zip(torch.split(hidden, size), torch.split(targets, size), strict=True)
-    ]
-    values, entropy = zip(*chunks, strict=True)
-    return torch.cat(values), torch.cat(entropy)
+@torch.no_grad()
+def row_logprobs(policy: Policy, rows: Sequence[Row], temperature: float, token_budget: int) -> list[Tensor]:
+    """Per row its log-probabilities [C] float32 without gradient, in passes as `score` makes them."""
+    found: dict[int, Tensor] = {}
+    for scored in score(policy, rows, temperature, token_budget):
+        values = torch.split(scored.logprobs.values, scored.logprobs.lengths)
+        found |= zip(scored.members, values, strict=True)
+    return [found[index] for index in range(len(rows))]
 
 
-def _score_chunk(head: Any, temperature: float, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    logits = head(hidden).float() / temperature
-    log_probs = logits.log_softmax(-1)
-    with torch.no_grad():
-        entropy = -(log_probs.exp() * log_probs).sum(-1)
-    return log_probs.gather(-1, targets[:, None])[:, 0], entropy
+def score(
+    policy: Policy, rows: Sequence[Row], temperature: float = 1.0, token_budget: int | None = None
+) -> Iterator[Scored]:
+    """Score `rows` in passes that hold at most `token_budget` packed tokens each; every row comes once.
+
+    Call backward on each pass's loss before taking the next, and take them all: what passes share (the prompt of a
+    group above the budget, a picture of a trained tower that several passes need) collects the gradients of all of
+    them and goes backward once, after the last.
+
+    Raises:
+        InputError: as `completion_logprobs`; and for a prompt that does not fit the budget with one of its completions.
+    """
+    check_rows(rows, policy.placeholder_ids, policy.patches_per_token)
+    passes = plan(rows, token_budget)
+    shared = SharedFeatures(policy.encode_pictures(_repeated_pictures(policy, passes)))
+    scorer = _Scorer(policy, rows, temperature, shared)
+    for each in passes:
+        yield from scorer.whole(each) if isinstance(each, Whole) else scorer.split(each)
+    shared.backward()
+
+
+def _repeated_pictures(policy: Policy, passes: Sequence[Whole | Split]) -> dict[str, Picture]:
+    """Pictures that a trained tower would see in several passes with gradients."""
+    if policy.freeze_vision or not torch.is_grad_enabled():
+        return {}
+    counts: Counter[str] = Counter()
+    pictures: dict[str, Picture] = {}
+    for each in passes:
+        groups = each.groups if isinstance(each, Whole) else (each.group,)
+        found = distinct_pictures(group.prompt for group in groups)
+        pictures |= found
+        counts.update(found.keys())
+    return {key: picture for key, picture in pictures.items() if counts[key] > 1}
+
+
+class _Scorer:
+    """Runs passes over `rows`."""
+
+    def __init__(self, policy: Policy, rows: Sequence[Row], temperature: float, shared: SharedFeatures) -> None:
+        self.policy, self.rows, self.temperature, self.shared = policy, rows, temperature, shared
+
+    def whole(self, each: Whole) -> Iterator[Scored]:
+        row = pack(self.rows, each.groups)
+        hidden = self._hidden(row, each.groups, PackedLayout(self._spans(row), self.policy.backend.attend))
+        yield self._scored(row, hidden[0], len(row))
+
+    def split(self, each: Split) -> Iterator[Scored]:
+        """The prompt once, its keys and values as leaves to which the pieces' backward passes add their gradients."""
+        policy, prompt = self.policy, each.group.prompt
+        own = pack_prompt(prompt)
+        layout = KeepingLayout(Spans(own.blocks, 0, policy.device), policy.backend.attend)
+        last = self._hidden(own, [each.group], layout)[0, -1:]
+        ends = [last, *(states for pair in layout.kept.values() for states in pair)]
+        leaves = [end.detach().requires_grad_(end.requires_grad) for end in ends]
+        pairs = zip(layout.kept, leaves[1::2], leaves[2::2], strict=True)
+        kept = {layer: (key, value) for layer, key, value in pairs}
+        forwarded = len(own)
+        for piece in each.pieces:
+            row = pack_completions(self.rows, piece)
+            spans = Spans(row.blocks, len(prompt), policy.device)
+            hidden = self._hidden(row, [], KeptLayout(spans, policy.backend.attend, kept))
+            yield self._scored(row, torch.cat([leaves[0], hidden[0]]), forwarded + len(row))
+            forwarded = 0
+        backward_from(ends, leaves)
+
+    def _spans(self, row: PackedRow) -> Spans:
+        return Spans(row.blocks, 0, self.policy.device)
+
+    def _hidden(self, row: PackedRow, groups: Sequence[RowGroup], layout: PackedLayout) -> Tensor:
+        """Last hidden states [1, T, hidden]."""
+        policy = self.policy
+        features = policy.image_features([group.prompt for group in groups], self.shared.known)
+        with policy.precision():
+            output = policy.core(
+                input_ids=row.input_ids.to(policy.device),
+                position_ids=row.position_ids.to(policy.device),
+                mm_encoder_outputs=as_encoder_outputs(features),
+                rise_layout=layout,
+                use_cache=False,
+            )
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
+    def _scored(self, row: PackedRow, hidden: Tensor, forwarded: int) -> Scored:
+        device = self.policy.device
+        states = hidden.index_select(0, row.predicts.to(device))
+        with self.policy.precision():
+            values, entropy = token_logprobs(
+                states, self.policy.model.lm_head.weight, row.targets.to(device), self.temperature
+            )
+        return Scored(row.members, LogProbs(values, entropy, list(row.lengths)), forwarded)

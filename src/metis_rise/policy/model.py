@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -13,16 +14,19 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from metis_rise.errors import InputError
-from metis_rise.policy import attention
-from metis_rise.policy.families import read_json
-from metis_rise.policy.features import FeatureCache, encode_prompts
+from metis_rise.policy import lora as adapters
+from metis_rise.policy.attention import install
+from metis_rise.policy.backends import choose
+from metis_rise.policy.families import check_config, read_json
+from metis_rise.policy.features import FeatureCache, Picture, distinct_pictures, encode_pictures, join_features
 from metis_rise.policy.folders import whole_folder
-from metis_rise.policy.loading import find_folder, load_model, no_bars, pick_device, pick_dtype
+from metis_rise.policy.loading import find_folder, load_model, pick_device, pick_dtype
 from metis_rise.policy.processor import load_processor, pixel_bounds
 from metis_rise.policy.prompt import Prompt, build_prompt
+from metis_rise.policy.token_ids import banned_ids, end_ids
+from metis_rise.policy.writing import write_model, write_processor
+from metis_rise.recipe.model import LoraConfig
 
-VISION_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>")
-TURN_TOKEN = "<|im_start|>"
 # Ours, beside the weights: the system prompt that the model was trained with.
 PROMPT_FILE = "metis_rise.json"
 
@@ -37,25 +41,57 @@ class Policy:
         eos_ids: ids that end a completion.
         pad_id: what fills the space beside shorter rows; never seen by the model's attention.
         banned_ids: ids that no sampler may draw: parts of a picture, a new turn, and ids with no token.
+        lora: how the adapters were made that are trained instead of the weights; None without adapters.
+        placeholder_ids: ids that stand for a piece of a picture (the first) or of a video; no completion may hold them.
+        patches_per_token: patches that the vision tower merges into one image token.
+        backend: how the prompt of a packed row is attended to, and why so.
         version: how often the weights were updated since they were loaded from a base.
+        encoded: pictures that went through the vision tower so far.
     """
 
-    def __init__(self, model: Any, processor: Any, files: dict[str, Any], *, freeze_vision: bool = True) -> None:
-        """A policy around loaded parts; `files` are the JSON side files that `save` writes beside the weights."""
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        files: dict[str, Any],
+        *,
+        freeze_vision: bool = True,
+        lora: LoraConfig | None = None,
+        gradient_checkpointing: bool = False,
+        autocast: bool = False,
+        attention: str = "auto",
+    ) -> None:
+        """A policy around loaded parts; `files` are the JSON side files that `save` writes beside the weights.
+
+        The keywords are those of `load`.
+        """
         self.model = model
         self.processor = processor
         self.tokenizer: PreTrainedTokenizerBase = self.processor.tokenizer
         self.device: torch.device = next(model.parameters()).device
+        self.dtype: torch.dtype = model.dtype
         self.freeze_vision = freeze_vision
+        self.lora = lora
         self.version = 0
+        self.encoded = 0
+        self.placeholder_ids: tuple[int, ...] = (model.config.image_token_id, model.config.video_token_id)
+        self.patches_per_token: int = model.config.vision_config.spatial_merge_size**2
+        self.backend = choose(attention, self.device, torch.bfloat16 if autocast else self.dtype)
+        self._autocast = autocast
         self._files = files
         self._features = FeatureCache()
-        attention.install(model)
+        self._refuse_contradictions()
+        install(model)
         self.core.visual.requires_grad_(not freeze_vision)
-        self.eos_ids = _end_ids(model, self.tokenizer)
+        if lora is not None:
+            adapters.add_adapters(model, lora)
+        if gradient_checkpointing:
+            for part in [self.core.language_model, *([] if freeze_vision else [self.core.visual])]:
+                recompute_layers(part)
+        self.eos_ids = end_ids(model, self.tokenizer)
         pad = self.tokenizer.pad_token_id
         self.pad_id = int(pad) if isinstance(pad, int) else self.eos_ids[0]
-        self.banned_ids = _banned_ids(self.tokenizer, self.model.config.text_config.vocab_size, self.eos_ids)
+        self.banned_ids = banned_ids(self.tokenizer, self.model.config.text_config.vocab_size, self.eos_ids)
 
     @classmethod
     def load(
@@ -67,6 +103,10 @@ class Policy:
         freeze_vision: bool = True,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
+        lora: LoraConfig | None = None,
+        gradient_checkpointing: bool = False,
+        autocast: bool = False,
+        attention: str = "auto",
     ) -> Policy:
         """Load a folder in Hugging Face layout, "tiny" (the base in this package) or a hub id.
 
@@ -77,11 +117,18 @@ class Policy:
             freeze_vision: leave the vision tower untrained; its features are then cached by picture.
             min_pixels: lower bound of a picture's area after resizing; None keeps the folder's.
             max_pixels: upper bound, likewise.
+            lora: train adapters made so instead of the weights, which stay; needs a frozen vision tower.
+            gradient_checkpointing: within `updating`, layers keep their input only and run again in the backward.
+            autocast: within `precision`, compute in bfloat16; needs float32 parameters.
+            attention: how the prompt of a packed row is attended to: auto, sdpa, cascade or varlen (`backends`).
 
         Raises:
-            InputError: nothing usable there.
+            InputError: nothing usable there, settings that exclude each other, or no peft for `lora`.
         """
         folder = find_folder(str(spec))
+        check_config(folder)
+        if lora is not None:
+            adapters.find_peft()
         processor = load_processor(folder, min_pixels, max_pixels)
         files = {"preprocessor_config.json": read_json(folder / "preprocessor_config.json")}
         for name in ("video_preprocessor_config.json", PROMPT_FILE):
@@ -93,7 +140,22 @@ class Policy:
             size = pixel_bounds(settings, min_pixels, max_pixels)
             settings |= {"size": size, "min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
         model = load_model(folder, pick_dtype(dtype)).to(pick_device(device))
-        return cls(model.eval(), processor, files, freeze_vision=freeze_vision)
+        return cls(
+            model.eval(),
+            processor,
+            files,
+            freeze_vision=freeze_vision,
+            lora=lora,
+            gradient_checkpointing=gradient_checkpointing,
+            autocast=autocast,
+            attention=attention,
+        )
+
+    def _refuse_contradictions(self) -> None:
+        if self._autocast and self.dtype != torch.float32:
+            raise InputError(f"autocast computes in bfloat16 itself and needs float32 parameters, not {self.dtype}")
+        if self.lora is not None and not self.freeze_vision:
+            raise InputError("lora trains adapters of the language model alone: freeze_vision must be true")
 
     def trained_with(self, system: str | None) -> None:
         """Note the system prompt (None: the template's own) that `save` writes beside the weights."""
@@ -114,6 +176,33 @@ class Policy:
     def core(self) -> Any:
         """The model without its output head: vision tower and language model."""
         return self.model.model
+
+    def precision(self) -> contextlib.AbstractContextManager[Any]:
+        """Where every forward pass belongs: bfloat16 where the policy was loaded with `autocast`, else no change.
+
+        Enter it anew for each pass: within one, weights that were cast are not cast again after an update.
+        """
+        if self._autocast:
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def updating(self) -> Iterator[None]:
+        """Where forward and backward passes of an update belong: layers are recomputed here if they are anywhere."""
+        self.model.train()
+        try:
+            yield
+        finally:
+            self.model.eval()
+
+    def without_adapters(self) -> contextlib.AbstractContextManager[None]:
+        """Within it the policy is the one that its adapters were added to: the reference of a KL penalty.
+
+        Backward passes belong outside. ValueError when the policy has no adapters.
+        """
+        if self.lora is None:
+            raise ValueError("the policy has no adapters to switch off")
+        return adapters.adapters_off(self.model)
 
     def named_trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names and parameters that are trained."""
@@ -145,25 +234,52 @@ class Policy:
         assert isinstance(text, str)
         return text
 
-    def image_features(self, prompts: Sequence[Prompt]) -> list[Tensor | None]:
+    def image_features(
+        self, prompts: Sequence[Prompt], known: Mapping[str, Tensor] = MappingProxyType({})
+    ) -> list[Tensor | None]:
         """Per prompt [1 + deepstack levels, image tokens, hidden], None without pictures.
 
         Each distinct picture goes through the vision tower once: in this call, and with a frozen tower in any call.
+        `known` are features by picture digest that are to be taken as they are.
         """
-        if not self.freeze_vision:
-            return encode_prompts(self.core, prompts, self.device, None)
-        with torch.no_grad():
-            return encode_prompts(self.core, prompts, self.device, self._features)
+        cache = self._features if self.freeze_vision else None
+        found = dict(known)
+        fresh = {}
+        for key, picture in distinct_pictures(prompts).items():
+            if key in found:
+                continue
+            if cache is not None and (features := cache.get(key)) is not None:
+                found[key] = features
+            else:
+                fresh[key] = picture
+        found |= self.encode_pictures(fresh)
+        if cache is not None:
+            for key in fresh:
+                cache.put(key, found[key])
+        return [join_features(prompt, found) for prompt in prompts]
+
+    def encode_pictures(self, pictures: Mapping[str, Picture]) -> dict[str, Tensor]:
+        """Features of pictures by digest, with gradient where the vision tower is trained."""
+        self.encoded += len(pictures)
+        with self.precision(), torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_vision):
+            encoded = encode_pictures(self.core, list(pictures.values()), self.device)
+        return dict(zip(pictures, encoded, strict=True))
 
     def load_weights(self, folder: Path) -> None:
-        """Take over the weights saved in `folder` by `save`, values kept exactly where the stored type allows."""
-        loaded = load_model(folder, self.model.dtype)
+        """Take over the weights saved in `folder` by `save`, values kept exactly where the stored type allows.
+
+        ValueError for a policy with adapters, which `save` has merged: `checkpoint.load_weights` puts those back.
+        """
+        if self.lora is not None:
+            raise ValueError("adapters cannot be told from the weights that they were merged into")
+        loaded = load_model(folder, self.dtype)
         self.model.load_state_dict(loaded.state_dict())
         self._features.clear()
 
     def save(self, folder: Path, dtype: str | None = None) -> None:
         """Write a folder that transformers and vLLM load as it is; it appears whole or not at all.
 
+        Adapters are merged into the weights written; those in memory stay as they are.
         `dtype` is the stored type of the weights, None for that of the parameters.
         """
         with whole_folder(Path(folder)) as target:
@@ -171,38 +287,16 @@ class Policy:
 
     def write(self, target: Path, dtype: str | None = None) -> None:
         """`save` into a folder that is there, without the guard against half-written results."""
-        stored = self.model.dtype if dtype is None else pick_dtype(dtype)
-        # The parameters themselves when no cast is needed: transformers tells tied weights by their storage.
-        state = None if stored == self.model.dtype else _cast(self.model.state_dict(), stored)
-        with no_bars():
-            self.model.save_pretrained(target, state_dict=state)
-        config = read_json(target / "config.json")
-        config["dtype"] = str(stored).removeprefix("torch.")
-        files = {**self._files, "config.json": config}
-        self.tokenizer.save_pretrained(target)
-        for name, content in files.items():
-            (target / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        (target / "chat_template.jinja").write_text(self.processor.chat_template, encoding="utf-8")
+        stored = self.dtype if dtype is None else pick_dtype(dtype)
+        plain = self.lora is None
+        state = self.model.state_dict() if plain else adapters.merged_state(self.model, stored)
+        write_model(target, self.model, state, stored)
+        write_processor(target, self.processor, self._files)
 
 
-def _cast(state: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    by_storage: dict[int, Tensor] = {}
-    for value in state.values():
-        by_storage.setdefault(value.data_ptr(), value.to(dtype))
-    return {name: by_storage[value.data_ptr()] for name, value in state.items()}
-
-
-def _end_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """The tokenizer's end of turn first (it ends what SFT trains on), then what generation_config.json adds."""
-    ends = model.generation_config.eos_token_id
-    listed = [] if ends is None else ends if isinstance(ends, list) else [ends]
-    ids = [value for value in (tokenizer.eos_token_id, *listed) if isinstance(value, int)]
-    if not ids:
-        raise InputError("neither generation_config.json nor the tokenizer names an end token")
-    return tuple(dict.fromkeys(ids))
-
-
-def _banned_ids(tokenizer: PreTrainedTokenizerBase, vocabulary: int, eos_ids: Sequence[int]) -> tuple[int, ...]:
-    known = tokenizer.get_vocab()
-    named = {known[token] for token in (*VISION_TOKENS, TURN_TOKEN) if token in known}
-    return tuple(sorted((named | set(range(len(tokenizer), vocabulary))) - set(eos_ids)))
+def recompute_layers(part: Any) -> None:
+    """Let the layers of a language model or vision tower recompute their activations in training mode."""
+    # The name since transformers 5.23; the earlier one goes with version 6.
+    enable = getattr(part, "activation_checkpointing_enable", None) or part.gradient_checkpointing_enable
+    # Nothing here draws random numbers, so their state need not be restored for the second run.
+    enable({"use_reentrant": False, "preserve_rng_state": False})

@@ -20,6 +20,7 @@ class Prompt:
     pixel_values: [patches, patch dim] float32, all pictures one after another; None without pictures.
     image_grid_thw: [pictures, 3] int64, each picture's patch grid; None without pictures.
     key: one digest per picture, joined by commas ("" without pictures); equal keys mean equal pictures.
+    problem: id of the problem, for messages.
     """
 
     input_ids: Tensor
@@ -28,6 +29,7 @@ class Prompt:
     pixel_values: Tensor | None = None
     image_grid_thw: Tensor | None = None
     key: str = ""
+    problem: str = ""
 
     def __len__(self) -> int:
         """Number of tokens P."""

@@ -53,10 +53,25 @@ _RL = (
     _Spec("Entropy", "nats per token", [("rl", "entropy", "entropy")]),
     _Spec("Groups", "per step", [("rl", "groups_kept", "kept"), ("rl", "groups_sampled", "sampled")]),
     _Spec("Clipped ratios", "share of tokens", [("rl", "clip_low", "low"), ("rl", "clip_high", "high")], _share),
+    _Spec(
+        "KL(old || policy)",
+        "nats per token, estimate",
+        [("rl", "kl_old", "old to new"), ("rl", "kl", "to the reference")],
+    ),
     _Spec("Throughput", "tokens per second", [("rl", "tokens_per_second", "sampled")]),
     _Spec("Sampler gap", "nats, mean |trainer - sampler|", [("rl", "sampler_gap", "gap")]),
     _Spec("Gradient norm", "before clipping", [("rl", "grad_norm", "norm")]),
     _Spec("Refill", "per step", [("rl", "refill_rounds", "rounds"), ("rl", "carried", "groups carried over")]),
+    _Spec(
+        "Tokens of the update",
+        "through the language model per step",
+        [("rl", "tokens_forwarded", "forwarded"), ("rl", "tokens_repeated", "repeated prompts would be")],
+    ),
+    _Spec(
+        "Pictures",
+        "per step",
+        [("rl", "images_encoded", "through the vision tower"), ("rl", "images_unique", "distinct")],
+    ),
     _Spec("Step time", "seconds", [("rl", "seconds", "step")]),
 )
 

@@ -13,13 +13,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from metis_rise.engines.base import Request
 from metis_rise.engines.native import NativeEngine
-from metis_rise.policy.checkpoint import load_training, newest, prune, save_training
-from metis_rise.policy.forward import completion_logprobs, micro_batches
+from metis_rise.policy.checkpoint import load_training, load_weights, newest, prune, save_training
+from metis_rise.policy.forward import row_logprobs
 from metis_rise.policy.optimizer import Optimizer, lr_at
 from metis_rise.run import Stage, write_jsonl
 from metis_rise.seeding import derive
@@ -67,7 +66,9 @@ class _Training:
         )
         stream = PromptStream(shop.sets.train, derive(recipe.seed, "rl"), self.config.revisit)
         self.collector = Collector(self.config, stream, self._sample, self._old_logprobs)
-        reference = shop.bench(recipe.model.path) if self.config.kl_weight > 0 else None
+        # With adapters the policy is its own reference: they are switched off.
+        apart = self.config.kl_weight > 0 and self.bench.policy.lora is None
+        reference = shop.bench(recipe.model.path).policy if apart else None
         sampling = (recipe.sampling.temperature, shop.max_tokens)
         self.updater = Updater(self.bench, self.optimizer, self.config, sampling, reference)
         self.rescore = self.config.old_logprobs == "trainer" or (
@@ -78,11 +79,18 @@ class _Training:
 
     def _same_numbers(self) -> bool:
         """Whether sampler and trainer compute the same log-probabilities: one module, and no low precision."""
-        return isinstance(self.bench.engine, NativeEngine) and self.shop.recipe.model.dtype == "float32"
+        model = self.shop.recipe.model
+        return isinstance(self.bench.engine, NativeEngine) and model.dtype == "float32" and not model.autocast
 
     def run(self) -> dict[str, Any]:
         self._resume()
-        total = self.config.steps
+        policy, objective, total = self.bench.policy, self.updater.objective, self.config.steps
+        self.shop.run.log(f"RL: attention of packed rows: {policy.backend.name} ({policy.backend.reason})")
+        self.shop.run.log(
+            f"RL: objective {self.config.objective}, ratio clipped to [1 - {objective.clip_low}, "
+            f"1 + {objective.clip_high}], advantages scaled by {objective.advantage_scale}, "
+            f"loss aggregated by {objective.aggregation}"
+        )
         with tqdm(total=total, initial=self.progress.step, desc="RL", unit="step") as bar:
             if self.progress.step == 0 and self.progress.best_score < 0:
                 self._evaluate()
@@ -93,7 +101,7 @@ class _Training:
         return self._finish()
 
     def _step(self) -> dict[str, str]:
-        start, step = time.monotonic(), self.progress.step
+        start, step, encoded = time.monotonic(), self.progress.step, self.bench.policy.encoded
         collected = self.collector.collect(step)
         sampled_at = time.monotonic()
         learning_rate = lr_at(step, self.config.learning_rate, self.config.warmup_steps)
@@ -103,6 +111,9 @@ class _Training:
         values = self._values(collected) | figures | {"lr": learning_rate, "seconds": time.monotonic() - start}
         tokens = sum(len(t.tokens) for group in collected.sampled for t in group.trajectories)
         values["tokens_per_second"] = tokens / max(sampled_at - start, 1e-9)
+        groups = [*collected.sampled, *(kept.group for kept in collected.kept)]
+        values["images_encoded"] = self.bench.policy.encoded - encoded
+        values["images_unique"] = len({image for group in groups for image in group.problem.images})
         self.shop.run.metric("rl", self.progress.step, finite(values))
         self.rollouts += [
             t.to_json() | {"tokens": [], "logprobs": []} for g in collected.sampled for t in g.trajectories
@@ -128,16 +139,9 @@ class _Training:
         """What ratios start from: the sampler's log-probabilities, or the trainer's where the two can differ."""
         if not self.rescore:
             return tuple(t.logprobs for t in group.trajectories)
-        rows = prompt_rows(self.bench, group)
-        scores: list[tuple[float, ...]] = [()] * len(rows)
-        for batch in micro_batches(rows, self.config.micro_tokens):
-            with torch.no_grad():
-                scored = completion_logprobs(
-                    self.bench.policy, [rows[i] for i in batch], self.shop.recipe.sampling.temperature
-                )
-            for i, values in zip(batch, torch.split(scored.values, scored.lengths), strict=True):
-                scores[i] = tuple(values.tolist())
-        return tuple(scores)
+        rows, temperature = prompt_rows(self.bench, group), self.shop.recipe.sampling.temperature
+        scores = row_logprobs(self.bench.policy, rows, temperature, self.config.micro_tokens)
+        return tuple(tuple(values.tolist()) for values in scores)
 
     def _values(self, collected: Collected) -> dict[str, float]:
         drawn = [t for group in collected.sampled for t in group.trajectories]
@@ -215,7 +219,7 @@ class _Training:
     def _finish(self) -> dict[str, Any]:
         progress = self.progress
         best = self._checkpoint(progress.best_step)
-        self.bench.policy.load_weights(best / MODEL_FOLDER)
+        load_weights(best, self.bench.policy)
         self.bench.policy.save(self.stage.path / MODEL_FOLDER)
         self.shop.run.log(f"RL: the best of {progress.step} steps on dev is step {progress.best_step}")
         self._warn()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from metis_rise.policy.forward import Row, completion_logprobs, micro_batches
+from metis_rise.policy.forward import Row, row_logprobs, score
 from metis_rise.policy.objectives import aggregate
 from metis_rise.policy.optimizer import Optimizer, lr_at
 from metis_rise.recipe.sft import SFTStage
@@ -99,17 +99,18 @@ def _train(
     curve = f"sft-{config.name}"
     for part in (curve, f"{curve}-heldout", f"{curve}-dev"):
         shop.run.truncate_metrics(part, -1)
+    backend = bench.policy.backend
+    shop.run.log(f"SFT {config.name}: attention of packed rows: {backend.name} ({backend.reason})")
     held_out = _held_out(shop, bench)
     per_epoch = math.ceil(len(examples) / config.batch_size)
     total, step = config.epochs * per_epoch, 0
     _log_held_out(shop, bench, held_out, config.name, 0)
     with tqdm(total=total, desc=f"SFT {config.name}", unit="step") as bar:
         for epoch in range(config.epochs):
-            order = list(range(len(examples)))
-            Random(derive(seed, epoch)).shuffle(order)
+            order = shuffled(examples, derive(seed, epoch))
             for start in range(0, len(order), config.batch_size):
                 began = time.monotonic()
-                batch = _rows(bench, [examples[i] for i in order[start : start + config.batch_size]])
+                batch = _rows(bench, order[start : start + config.batch_size])
                 learning_rate = lr_at(step, config.learning_rate, sft.warmup_steps, total)
                 loss = _backward(bench, batch, sft.micro_tokens)
                 norm, tokens, step = optimizer.step(learning_rate), sum(len(c) for _, c in batch), step + 1
@@ -124,6 +125,18 @@ def _train(
     bench.policy.save(folder)
 
 
+def shuffled(examples: Sequence[Example], seed: int) -> list[Example]:
+    """The examples in random order of their problems; those of one problem stay together and share its prompt."""
+    by_problem: dict[str, list[Example]] = {}
+    for example in examples:
+        by_problem.setdefault(example.problem.id, []).append(example)
+    random, groups = Random(seed), list(by_problem.values())
+    random.shuffle(groups)
+    for group in groups:
+        random.shuffle(group)
+    return [example for group in groups for example in group]
+
+
 def _rows(bench: Bench, examples: Sequence[Example]) -> list[Row]:
     return [(bench.prompt(example.problem), bench.policy.completion_ids(example.text)) for example in examples]
 
@@ -131,11 +144,11 @@ def _rows(bench: Bench, examples: Sequence[Example]) -> list[Row]:
 def _backward(bench: Bench, batch: Sequence[Row], micro_tokens: int) -> float:
     """Gradients of the mean negative log-likelihood per token of `batch`; returns that mean."""
     tokens, loss = sum(len(completion) for _, completion in batch), 0.0
-    for part in micro_batches(batch, micro_tokens):
-        scored = completion_logprobs(bench.policy, [batch[i] for i in part])
-        objective: Tensor = aggregate(-scored.values, scored.lengths, "token", tokens)
-        torch.autograd.backward(objective)
-        loss += float(objective.detach())
+    with bench.policy.updating():
+        for scored in score(bench.policy, batch, token_budget=micro_tokens):
+            objective: Tensor = aggregate(-scored.logprobs.values, scored.logprobs.lengths, "token", tokens)
+            torch.autograd.backward(objective)
+            loss += float(objective.detach())
     return loss
 
 
@@ -153,10 +166,8 @@ def _log_held_out(shop: Workshop, bench: Bench, examples: Sequence[Example], sta
     mean, size = Mean(), shop.recipe.sft.micro_tokens
     for start in range(0, len(examples), _HELD_OUT_ROWS):
         rows = _rows(bench, examples[start : start + _HELD_OUT_ROWS])
-        for part in micro_batches(rows, size):
-            with torch.no_grad():
-                scored = completion_logprobs(bench.policy, [rows[i] for i in part])
-            mean.add({"loss": -float(scored.values.mean())}, len(scored.values))
+        values = torch.cat(row_logprobs(bench.policy, rows, 1.0, size))
+        mean.add({"loss": -float(values.mean())}, len(values))
     shop.run.metric(f"sft-{stage}-heldout", step, mean.result())
 
 

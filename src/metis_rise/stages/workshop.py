@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -54,7 +54,8 @@ class Prompts:
         prompt = self._known.pop(problem.id, None)
         if prompt is None:
             images = [self.store.open(key) for key in problem.images]
-            prompt = self.policy.encode(build_messages(problem, self.system), images)
+            encoded = self.policy.encode(build_messages(problem, self.system), images)
+            prompt = replace(encoded, problem=problem.id)
             self._bytes += _size(prompt)
         self._known[problem.id] = prompt
         while self._bytes > KEPT_BYTES and len(self._known) > 1:
@@ -91,6 +92,10 @@ class Workshop:
             freeze_vision=config.freeze_vision,
             min_pixels=config.min_pixels,
             max_pixels=config.max_pixels,
+            lora=config.lora,
+            gradient_checkpointing=config.gradient_checkpointing,
+            autocast=config.autocast,
+            attention=config.attention,
         )
         system = system_prompt(policy, self.system)
         policy.trained_with(system)
