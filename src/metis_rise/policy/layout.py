@@ -105,8 +105,7 @@ class KeepingLayout(PackedLayout):
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """See `attention.Layout`."""
-        # Gradient checkpointing runs the layer again in the backward pass: the tensors of the first run are the ones
-        # that completions were attached to.
+        # Gradient checkpointing runs the layer again in the backward pass; what that run makes must not be held on to.
         self.kept.setdefault(layer, (key, value))
         return super().attend(layer, query, key, value, scaling)
 
