@@ -1,7 +1,7 @@
 # make demo   the whole method on this machine's CPU (makes .venv itself)
 # make test   every test suite, each with its seconds
 # make lint   ruff and mypy
-# make bench  speed of sampling and of the policy update against plain transformers (docs/bench.md)
+# make bench  speed of sampling, policy update and fine-tuning against what others do (docs/benchmarks.md)
 # make wheel  dist/*.whl
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,6 +29,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/rise bench rollout
 	$(BIN)/rise bench update
+	$(BIN)/rise bench sft
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation

@@ -183,20 +183,38 @@ def report(
 
 @app.command()
 def bench(
-    kind: Annotated[Literal["rollout", "update"], typer.Argument(metavar="rollout|update", help="What to measure.")],
-    cases: Annotated[Literal["small", "full"], typer.Option("--cases", help="full adds larger pictures.")] = "small",
+    kind: Annotated[
+        Literal["rollout", "update", "sft"], typer.Argument(metavar="rollout|update|sft", help="What to measure.")
+    ],
+    cases: Annotated[
+        Literal["small", "full"] | None,
+        typer.Option("--cases", help="rollout: small (when not given) or full, which adds larger pictures."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="update: all cases, not the five goal cases.")] = False,
+    ragged: Annotated[
+        bool, typer.Option("--ragged", help="update, sft: completions of an eighth of the full length and more.")
+    ] = False,
+    against: Annotated[
+        Literal["trl"] | None, typer.Option("--against", help="update, sft: TRL's own loss step too (extra bench).")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads that torch computes with.")] = 1,
+    memory: Annotated[
+        bool | None,
+        typer.Option("--memory/--no-memory", help="Measure peak memory too, a process per arm; rollout: not unasked."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    memory: Annotated[bool, typer.Option("--memory", help="Measure peak memory too, a process per arm.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Measure sampling or the policy update against the same work in plain transformers.
+    """Measure sampling, the policy update or supervised fine-tuning against the same work done by others.
 
-    Example: rise bench rollout --json
+    Example: rise bench update --json
     """
     with _exit_codes(debug):
+        _say_loading()
         from metis_rise.bench import command
 
-        command.run(kind, cases, as_json=as_json, memory=memory)
+        options = command.Options(cases, everything, ragged, against, threads, memory)
+        command.run(kind, options, as_json=as_json)
 
 
 def main() -> None:

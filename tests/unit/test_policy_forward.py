@@ -22,13 +22,15 @@ from metis_rise.policy.backends import varlen
 from metis_rise.policy.forward import Row, completion_logprobs, row_logprobs, score
 from metis_rise.policy.model import Policy
 from metis_rise.policy.objectives import OBJECTIVES, TokenBatch, aggregate
+from metis_rise.policy.planning import plan
 from metis_rise.policy.prompt import Prompt
 from metis_rise.recipe import LoraConfig
 
-LENGTHS = [5, 1, 12, 3, 7, 20, 5, 40, 1]
+LENGTHS = [5, 1, 30, 3, 7, 20, 5, 40, 1]
 OWNERS = [0, 2, 1, 0, 1, 2, 0, 0, 3]
-# The longest prompt has 66 tokens in either family: the last budget splits every group that has a picture.
-BUDGETS = [None, 400, 200, 110]
+# One row; several; one for each group; and one that splits the two groups of more than one picture or completion.
+SPLITTING = 80
+BUDGETS = [None, 200, 120, SPLITTING]
 LORA = LoraConfig(rank=4, alpha=8.0)
 
 
@@ -85,6 +87,17 @@ def assert_parity(policy: Policy, budget: int | None, temperature: float = 1.0) 
     assert relative_error(take_gradients(policy), gradients) < 1e-5
 
 
+def test_the_budgets_do_what_they_are_for(policy: Policy) -> None:
+    rows = make_rows(policy)
+    kinds = {budget: [type(each).__name__ for each in plan(rows, budget)] for budget in BUDGETS}
+    assert kinds == {
+        None: ["Whole"],
+        200: ["Whole"] * 2,
+        120: ["Whole"] * 3,
+        SPLITTING: ["Split", "Split", "Whole", "Whole"],
+    }
+
+
 @pytest.fixture(params=["sdpa", "cascade", "varlen"])
 def backend(request: pytest.FixtureRequest, policy: Policy, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way of attention; varlen with a stand-in for the CUDA kernel that does what its documentation says."""
@@ -114,7 +127,7 @@ def test_equal_at_another_temperature_and_in_entropy(policy: Policy) -> None:
     assert got.values.requires_grad and not got.entropy.requires_grad
 
 
-@pytest.mark.parametrize("budget", [None, 200, 110])
+@pytest.mark.parametrize("budget", [None, SPLITTING])
 @pytest.mark.parametrize("settings", [{"gradient_checkpointing": True}, {"lora": LORA}], ids=["recomputed", "lora"])
 def test_equal_with_recomputed_layers_and_with_adapters(
     folder: Path, settings: dict[str, Any], budget: int | None
@@ -132,7 +145,7 @@ def test_equal_with_adapters_and_recomputed_layers_at_once(folder: Path) -> None
     for name, value in policy.named_trainable():
         if "lora_B" in name:
             value.data = torch.full_like(value, 0.01)
-    assert_parity(policy, 110)
+    assert_parity(policy, SPLITTING)
 
 
 def trl_loss(case: Case, data: Padded, mask: Tensor, logp: Tensor) -> Tensor:
@@ -171,7 +184,7 @@ def trl_loss(case: Case, data: Padded, mask: Tensor, logp: Tensor) -> Tensor:
     return result
 
 
-@pytest.mark.parametrize("budget", [None, 110])
+@pytest.mark.parametrize("budget", [None, SPLITTING])
 @pytest.mark.parametrize("name", ["grpo-token", "grpo-sequence", "gspo-wide"])
 def test_the_whole_loss_equals_trl_on_the_naive_batch(policy: Policy, name: str, budget: int | None) -> None:
     """TRL's loss of the naive batch's log-probabilities, through the model, against ours in micro-batches."""
@@ -236,7 +249,7 @@ def test_a_trained_tower_sees_each_picture_once_per_update(
 def test_a_frozen_tower_sees_each_picture_once_ever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = Policy.load(folder)
     rows, seen = make_rows(policy), count_pictures(policy, monkeypatch)
-    row_logprobs(policy, rows, 1.0, 110)
+    row_logprobs(policy, rows, 1.0, SPLITTING)
     for budget in BUDGETS:
         packed(policy, rows, budget)
     assert sum(seen) == distinct_patches(rows)
@@ -309,7 +322,7 @@ def test_half_precision_scores_in_float32(folder: Path) -> None:
     policy = Policy.load(folder, dtype="bfloat16", freeze_vision=False)
     rows = make_rows(policy)
     exact = Policy.load(folder, freeze_vision=False)
-    got, expected = packed(policy, rows, 110), packed(exact, rows, 110)
+    got, expected = packed(policy, rows, SPLITTING), packed(exact, rows, SPLITTING)
     assert {values.dtype for values in got} == {torch.float32}
     torch.testing.assert_close(torch.cat(got), torch.cat(expected), atol=0.5, rtol=0)
     cosine = torch.nn.functional.cosine_similarity

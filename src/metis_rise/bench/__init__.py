@@ -1,1 +1,1 @@
-"""How fast sampling and updating are, against what one would write with transformers alone (docs/bench.md)."""
+"""How fast sampling, updating and fine-tuning are, against what others do with the same work (docs/benchmarks.md)."""

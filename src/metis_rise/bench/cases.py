@@ -1,29 +1,16 @@
-"""What is measured: the sizes of a case, and the models and prompts that all arms share."""
+"""What is measured: the sizes of a case, and the cases of each measurement."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count
-from math import isqrt
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from metis_rise.policy.loading import TINY, find_folder, load_model
-from metis_rise.policy.model import Policy
-from metis_rise.policy.prompt import Prompt
-
-# Side of the square of pixels that becomes one image token of the tiny model: patch 14, two by two of them merged.
-TOKEN_SIDE = 28
-LARGEST_IMAGE = 256
-QUESTION = "Count the red dots and the blue dots, add both numbers and say whether the sum is even."
-
-Kind = Literal["rollout", "update"]
+Kind = Literal["rollout", "update", "sft"]
 Size = Literal["small", "full"]
 OURS = "ours"
 # An arm does its whole work once, however often it did it before.
@@ -34,65 +21,48 @@ Arms = Mapping[str, Callable[[], Tensor]]
 class Case:
     """`prompts` problems with one picture of `image_tokens` (a square number) each, `group_size` completions of each.
 
-    All completions have `completion_tokens`, so that no arm gains by wasting less on padding.
+    All completions have `completion_tokens`, so that no arm gains by wasting less on padding; `ragged` ones have
+    between an eighth of that and all of it.
     """
 
     image_tokens: int
     completion_tokens: int
     group_size: int = 8
-    prompts: int = 4
+    prompts: int = 1
+    ragged: bool = False
+
+    def lengths(self) -> list[int]:
+        """Tokens of each completion, those of one problem together; the same in every call."""
+        count, longest = self.prompts * self.group_size, self.completion_tokens
+        if not self.ragged:
+            return [longest] * count
+        random = torch.Generator().manual_seed(0)
+        return torch.randint(max(1, longest // 8), longest + 1, (count,), generator=random).tolist()
+
+    def named(self) -> dict[str, int]:
+        """The entry `case` of a row of results."""
+        return {
+            "image_tokens": self.image_tokens,
+            "completion_tokens": self.completion_tokens,
+            "group_size": self.group_size,
+            "prompts": self.prompts,
+        }
 
 
-def cases(size: Size) -> list[Case]:
-    """The cases of a measurement: a few seconds each when small; full adds the larger pictures."""
-    pictures = (16, 64) if size == "small" else (16, 64, LARGEST_IMAGE)
-    return [Case(image, completion) for image in pictures for completion in (32, 64)]
+def rollout_cases(size: Size) -> list[Case]:
+    """Of `rise bench rollout`: a few seconds each when small; full adds the larger pictures."""
+    pictures = (16, 64) if size == "small" else (16, 64, 256)
+    return [Case(image, completion, prompts=4) for image in pictures for completion in (32, 64)]
 
 
-@dataclass(frozen=True, slots=True)
-class Workbench:
-    """The same weights twice: in our policy, and in a model as transformers loads it, for the peers.
-
-    Both are on the CPU in float32, with a frozen vision tower. No sampler may draw an end token: what the policy bans
-    (`banned_ids`) holds for all arms.
-    """
-
-    policy: Policy
-    plain: Any
-    _turns: Iterator[int] = field(default_factory=count)
-
-    @classmethod
-    def load(cls, spec: str | Path = TINY) -> Workbench:
-        """Load both from `spec`, see `Policy.load`."""
-        policy = Policy.load(spec, device="cpu", max_pixels=LARGEST_IMAGE * TOKEN_SIDE**2)
-        policy.banned_ids = tuple(sorted({*policy.banned_ids, *policy.eos_ids}))
-        plain = load_model(find_folder(str(spec)), torch.float32).eval()
-        plain.model.visual.requires_grad_(False)
-        return cls(policy, plain)
-
-    def prompts(self, case: Case) -> list[Prompt]:
-        """Prompts of equal length, each with a noise picture of its own."""
-        side = isqrt(case.image_tokens) * TOKEN_SIDE
-        words = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}
-        pixels = np.random.default_rng(0).integers(0, 256, (case.prompts, side, side, 3), dtype=np.uint8)
-        prompts = [self.policy.encode([words], [Image.fromarray(picture)]) for picture in pixels]
-        assert all(int(prompt.mm_token_type_ids.sum()) == case.image_tokens for prompt in prompts)
-        return prompts
-
-    def unseen(self, prompts: Sequence[Prompt]) -> list[Prompt]:
-        """The same prompts, their pictures under keys that the policy has no features of: it must encode them."""
-        turn = next(self._turns)
-        return [replace(prompt, key=f"{prompt.key}-{turn}") for prompt in prompts]
+def update_cases(*, everything: bool, ragged: bool) -> list[Case]:
+    """Of `rise bench update`: the five goal cases, or all combinations of its sizes; one problem each."""
+    if everything:
+        return [Case(i, c, g, ragged=ragged) for g, i, c in product((8, 16), (64, 256, 1024), (64, 256))]
+    goals = ((64, 64), (256, 64), (256, 256), (1024, 64), (1024, 256))
+    return [Case(image, completion, ragged=ragged) for image, completion in goals]
 
 
-def repeated_inputs(prompts: list[Prompt], times: int) -> dict[str, Tensor]:
-    """Keywords of a transformers model for every prompt and its picture `times` times over: rows [prompts x times]."""
-    repeated = [prompt for prompt in prompts for _ in range(times)]
-    pixels = [prompt.pixel_values for prompt in repeated if prompt.pixel_values is not None]
-    grids = [prompt.image_grid_thw for prompt in repeated if prompt.image_grid_thw is not None]
-    return {
-        "input_ids": torch.stack([prompt.input_ids for prompt in repeated]),
-        "mm_token_type_ids": torch.stack([prompt.mm_token_type_ids for prompt in repeated]),
-        "pixel_values": torch.cat(pixels),
-        "image_grid_thw": torch.cat(grids),
-    }
+def sft_cases(*, ragged: bool) -> list[Case]:
+    """Of `rise bench sft`: one trajectory of each of four problems, and four of each of two."""
+    return [Case(256, 128, group_size=1, prompts=4, ragged=ragged), Case(256, 128, 4, prompts=2, ragged=ragged)]

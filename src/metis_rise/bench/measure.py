@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 import time
@@ -11,17 +12,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
-from metis_rise.bench.cases import OURS, Arms, Case, Kind, Workbench
-from metis_rise.bench.rollout import rollout_arms
-from metis_rise.bench.update import update_arms
+from metis_rise.bench.cases import OURS, Arms, Case
+from metis_rise.bench.setup import Setup
 from metis_rise.errors import InputError
 
-ARMS: dict[Kind, Callable[[Workbench, Case], Arms]] = {"rollout": rollout_arms, "update": update_arms}
-Ratios = dict[str, list[float]]
+# Per arm, one figure per round.
+Seconds = dict[str, list[float]]
 
 
-def interleaved_ratios(arms: Arms, rounds: int, tick: Callable[[], object]) -> Ratios:
-    """Per peer and round its seconds over ours in that round, after one warm-up of every arm.
+def interleaved_seconds(arms: Arms, rounds: int, tick: Callable[[], object]) -> Seconds:
+    """Per arm its seconds in each round, after one warm-up of every arm.
 
     All arms run in every round, the first one changing, so that a machine that slows down meets all of them. `tick`
     is called after each run.
@@ -30,39 +30,51 @@ def interleaved_ratios(arms: Arms, rounds: int, tick: Callable[[], object]) -> R
     for name in names:
         arms[name]()
         tick()
-    ratios: Ratios = {name: [] for name in names if name != OURS}
+    seconds: Seconds = {name: [] for name in names}
     for turn in range(1, rounds + 1):
-        seconds: dict[str, float] = {}
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             gc.collect()
             start = time.perf_counter()
             arms[name]()
-            seconds[name] = time.perf_counter() - start
+            seconds[name].append(time.perf_counter() - start)
             tick()
-        for name, values in ratios.items():
-            values.append(seconds[name] / seconds[OURS])
-    return ratios
+    return seconds
 
 
-def summary(ratios: Ratios) -> dict[str, dict[str, object]]:
-    """The entries `ratio` (the median over rounds) and `spread` ([least, greatest]) of a row."""
+def summary(seconds: Seconds) -> dict[str, dict[str, object]]:
+    """The entries `ratio`, `spread` and `seconds` of a row.
+
+    A ratio is a peer's seconds over ours of the same round: the median over rounds, as spread [least, greatest].
+    """
+    ratios = {
+        name: [peer / ours for peer, ours in zip(values, seconds[OURS], strict=True)]
+        for name, values in seconds.items()
+        if name != OURS
+    }
     return {
         "ratio": {name: round(median(values), 3) for name, values in ratios.items()},
         "spread": {name: [round(min(values), 3), round(max(values), 3)] for name, values in ratios.items()},
+        "seconds": {name: round(median(values), 4) for name, values in seconds.items()},
     }
 
 
-def peak_memory_mb(kind: Kind, name: str, case: Case, spec: str | Path) -> float:
-    """By how many MB (2**20 bytes) resident memory grows at most while arm `name` runs, in a process of its own."""
+def check_memory() -> None:
+    """InputError where `peak_memory_mb` does not work."""
     if not sys.platform.startswith("linux"):
-        raise InputError("--memory reads /proc, which only Linux has; leave it out")
+        raise InputError("the peak of memory is read from /proc, which only Linux has; add --no-memory")
+
+
+def peak_memory_mb(setup: Setup, name: str, case: Case) -> float:
+    """By how many MB (2**20 bytes) resident memory grows at most while arm `name` runs, in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_growth_mb, kind, name, case, spec).result()
+        return pool.submit(_growth_mb, setup, name, case).result()
 
 
-def _growth_mb(kind: Kind, name: str, case: Case, spec: str | Path) -> float:
-    arm = ARMS[kind](Workbench.load(spec), case)[name]
+def _growth_mb(setup: Setup, name: str, case: Case) -> float:
+    arm = setup.arms(setup.workbench(), case)[name]
     gc.collect()
+    # What building the models has left free in the heap would be used again without a trace.
+    ctypes.CDLL(None).malloc_trim(0)
     # Sets the high-water mark back to what is resident now (proc(5)): loading must not count.
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _status_kb("VmRSS")

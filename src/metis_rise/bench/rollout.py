@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metis_rise.bench.cases import OURS, QUESTION, Arms, Case, Workbench, repeated_inputs
+from metis_rise.bench.cases import OURS, Arms, Case
+from metis_rise.bench.workbench import QUESTION, Workbench, repeated_pictures
 from metis_rise.engines.base import Request, SamplingParams
 from metis_rise.engines.native import NativeEngine
+from metis_rise.policy.prompt import Prompt
 from metis_rise.types import AnswerType, Problem
 
 
@@ -44,9 +46,19 @@ def rollout_arms(bench: Workbench, case: Case, temperature: float = 1.0) -> Arms
         )
         return tokens[:, inputs["input_ids"].shape[1] :]
 
-    once, repeated = repeated_inputs(prompts, 1), repeated_inputs(prompts, case.group_size)
+    once, repeated = _inputs(prompts, 1), _inputs(prompts, case.group_size)
     return {
         OURS: ours,
         "generate": lambda: peer(repeated),
         "num_return_sequences": lambda: peer(once, num_return_sequences=case.group_size),
+    }
+
+
+def _inputs(prompts: list[Prompt], times: int) -> dict[str, Tensor]:
+    """Keywords of a transformers model for every prompt and its picture `times` times over: rows [prompts x times]."""
+    repeated = [prompt for prompt in prompts for _ in range(times)]
+    return {
+        "input_ids": torch.stack([prompt.input_ids for prompt in repeated]),
+        "mm_token_type_ids": torch.stack([prompt.mm_token_type_ids for prompt in repeated]),
+        **repeated_pictures(repeated),
     }
