@@ -15,7 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from metis_rise.policy import vision_attention
+from metis_rise.policy import vision
 
 NAME = "metis_rise"
 
@@ -49,9 +49,8 @@ def _attention(
 
 
 def install(model: Any) -> None:
-    """Make the language model of `model` use the function, and its vision tower that of `vision_attention`."""
+    """Make the language model of `model` use the function, and its vision tower that of `vision`."""
     AttentionInterface.register(NAME, _attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
-    AttentionInterface.register(vision_attention.NAME, vision_attention.attend_windows)
-    AttentionMaskInterface.register(vision_attention.NAME, sdpa_mask)
-    model.set_attn_implementation({"text_config": NAME, "vision_config": vision_attention.NAME})
+    vision.install(model)
+    model.set_attn_implementation({"text_config": NAME, "vision_config": vision.NAME})

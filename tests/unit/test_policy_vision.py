@@ -8,7 +8,7 @@ import tiny
 import torch
 from torch import Tensor
 
-from metis_rise.policy import vision_attention
+from metis_rise.policy import vision
 from metis_rise.policy.features import encode_pictures
 from metis_rise.policy.loading import load_model
 from metis_rise.policy.model import Policy
@@ -40,9 +40,9 @@ def test_features_and_gradients_are_those_of_transformers(folder: Path, monkeypa
     policy, plain = Policy.load(folder, freeze_vision=False), load_model(folder, torch.float32).eval()
     assert plain.model.visual.config._attn_implementation == "sdpa"
     seen: list[list[int]] = []
-    ours = vision_attention.F.scaled_dot_product_attention
+    ours = vision.F.scaled_dot_product_attention
     monkeypatch.setattr(
-        vision_attention.F,
+        vision.F,
         "scaled_dot_product_attention",
         lambda q, *a, **k: seen.append(list(q.shape)) or ours(q, *a, **k),
     )
@@ -58,9 +58,9 @@ def test_features_and_gradients_are_those_of_transformers(folder: Path, monkeypa
 
 def test_windows_alike_are_one_call(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     policy, shapes = Policy.load(folder), []
-    ours = vision_attention.F.scaled_dot_product_attention
+    ours = vision.F.scaled_dot_product_attention
     monkeypatch.setattr(
-        vision_attention.F,
+        vision.F,
         "scaled_dot_product_attention",
         lambda q, *a, **k: shapes.append(q.shape[0]) or ours(q, *a, **k),
     )
@@ -85,10 +85,10 @@ def test_on_cuda_everything_goes_to_the_kernel_with_its_bounds(monkeypatch: pyte
             ]
         )
 
-    monkeypatch.setattr(vision_attention.varlen, "varlen_attn", kernel)
-    expected, _ = vision_attention.attend_windows(
+    monkeypatch.setattr(vision.varlen, "varlen_attn", kernel)
+    expected, _ = vision.attend_windows(
         torch.nn.Identity(), query, key, value, None, scaling=0.3, cu_seq_lens_q=bounds, max_length_q=6
     )
     states = [tensor[0] for tensor in (query, key, value)]
-    got = vision_attention._on_cuda(states, bounds.to(torch.int32), 6, 0.3)
+    got = vision._on_cuda(states, bounds.to(torch.int32), 6, 0.3)
     torch.testing.assert_close(got, expected)
