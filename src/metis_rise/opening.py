@@ -20,7 +20,7 @@ from metis_rise.problems.dataset import SPLITS, ProblemSets, make_sets
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import RISE, load_system
 from metis_rise.problems.reader import dump_problems, load_problems
-from metis_rise.recipe import Recipe, resolved
+from metis_rise.recipe import MAY_CHANGE, Recipe, resolved
 from metis_rise.run import Run, write_atomic
 from metis_rise.stages.lengths import fit_max_tokens
 from metis_rise.stages.workshop import AUTO, Workshop
@@ -40,7 +40,7 @@ def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False) ->
     if fresh or not _begun(path):
         _check_model(recipe)
         _put_in_place(_prepare(recipe, root, name), recipe, path, fresh)
-    run = Run.open(root, name, resolved(recipe))
+    run = Run.open(root, name, resolved(recipe), may_change=MAY_CHANGE)
     sets = ProblemSets(*(load_problems(_file(path, split)) for split in SPLITS))
     run.log(
         f"{path}: " + ", ".join(f"{len(problems)} {split}" for split, problems in sets.named().items()) + " problems"
@@ -90,6 +90,12 @@ def _check_lengths(recipe: Recipe, max_tokens: int) -> None:
             f"rl.overlong_buffer = {recipe.rl.overlong_buffer}: must not exceed sampling.max_tokens, "
             f"which auto fits to {max_tokens} tokens here; lower it, or give max_tokens a number"
         )
+    for part, budget in (("rl", recipe.rl.micro_tokens), ("sft", recipe.sft.micro_tokens)):
+        if budget <= max_tokens:
+            raise InputError(
+                f"{part}.micro_tokens = {budget}: must exceed sampling.max_tokens, which auto fits to {max_tokens} "
+                "tokens here, with room for a prompt; raise it"
+            )
 
 
 def _prepare(recipe: Recipe, root: Path, name: str) -> Path:

@@ -11,7 +11,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,7 +79,15 @@ class Run:
         self.path = path
 
     @classmethod
-    def open(cls, root: Path, name: str, recipe: Mapping[str, Any], *, fresh: bool = False) -> Run:
+    def open(
+        cls,
+        root: Path,
+        name: str,
+        recipe: Mapping[str, Any],
+        *,
+        fresh: bool = False,
+        may_change: Collection[str] = (),
+    ) -> Run:
         """Create the folder root/name, or take it up again when it belongs to the same recipe.
 
         Args:
@@ -87,6 +95,7 @@ class Run:
             name: name of this run, one plain folder name.
             recipe: the resolved recipe, plain JSON values.
             fresh: delete what is there first. Ask the user before you pass it.
+            may_change: dotted keys that a run may be taken up with other values of; the new ones are recorded.
 
         Raises:
             InputError: a bad name, a folder that is no run, or a run of another recipe (names the differing keys).
@@ -99,11 +108,20 @@ class Run:
             raise InputError(f"{path}: exists and is not a run folder (no {_RECIPE}); choose another --name")
         if fresh and path.exists():
             _delete(path)
-        if (path / _RECIPE).is_file():
-            _check_same(path, recipe)
-        else:
+        run = cls(path)
+        there = (path / _RECIPE).is_file()
+        changed = _differences(path, recipe) if there else {}
+        if not changed.keys() <= set(may_change):
+            said = ", ".join(f"{key} ({old} there, {new} here)" for key, (old, new) in changed.items())
+            raise InputError(
+                f"{path}: this run belongs to another recipe: {said}; choose another --name, "
+                "or delete the run with --fresh"
+            )
+        if changed or not there:
             write_atomic(path / _RECIPE, json.dumps(recipe, ensure_ascii=False, indent=1) + "\n")
-        return cls(path)
+        for key, (old, new) in changed.items():
+            run.log(f"{path}: goes on with {key} = {new} (was {old})")
+        return run
 
     def stage(self, name: str) -> Stage:
         """The stage of a numbered or short name ("1-rl" or "rl"); makes its folder."""
@@ -193,17 +211,14 @@ def _delete(path: Path) -> None:
     shutil.rmtree(trash)
 
 
-def _check_same(path: Path, recipe: Mapping[str, Any]) -> None:
+def _differences(path: Path, recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Dotted keys whose values differ from those of the run's recipe: (there, here), as JSON text."""
     there = parse_object((path / _RECIPE).read_bytes())
     if there is None:
         raise InputError(f"{path / _RECIPE}: not a JSON object; choose another --name or delete the run with --fresh")
     old, new = (dict(_flat(r, "")) for r in (there, json.loads(json.dumps(recipe))))
-    keys = [key for key in {**old, **new} if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
-    if keys:
-        said = ", ".join(f"{key} ({old.get(key, _ABSENT)} there, {new.get(key, _ABSENT)} here)" for key in keys)
-        raise InputError(
-            f"{path}: this run belongs to another recipe: {said}; choose another --name, or delete the run with --fresh"
-        )
+    pairs = {key: (old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _flat(value: Any, key: str) -> Iterator[tuple[str, str]]:

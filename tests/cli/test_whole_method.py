@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -123,6 +124,36 @@ def test_every_option_of_the_update_runs(tmp_path: Path):
     assert figures[0]["sampler_gap"] < 1e-4
 
 
+def test_adapters_recomputed_layers_and_another_objective_run(tmp_path: Path):
+    """LoRA, whose base is the reference of the KL penalty, through RL and both SFT stages to the merged models."""
+    options = ("model.lora.rank=4", "rl.kl_weight=0.1", "model.gradient_checkpointing=true", "rl.objective=gspo")
+    ok(tmp_path, "run", "tiny", *MICRO, *options, "rl.minibatches=2", "rl.micro_tokens=150")
+    run = tmp_path / "runs" / "tiny"
+    figures = [values for _, values in steps(run / "metrics.jsonl") if values["groups_kept"]]
+    assert 0 <= figures[0]["kl"] < figures[-1]["kl"]
+    assert all(values["tokens_forwarded"] == values["tokens_unique"] < values["tokens_repeated"] for values in figures)
+    log = (run / "log.txt").read_text()
+    assert "attention of packed rows: cascade" in log and "objective gspo" in log
+    shapes = [
+        {name: tuple(value.shape) for name, value in load_file(run / stage / "model" / "model.safetensors").items()}
+        for stage in ("1-rl", "5-sft")
+    ]
+    assert shapes[0] == shapes[1] and not any("lora" in name for name in shapes[0])
+
+
+def test_a_budget_that_no_prompt_fits_is_told_before_any_step_and_can_be_raised(tmp_path: Path):
+    done = rise(tmp_path, "rl", "tiny", *MICRO, "rl.micro_tokens=90")
+    said = re.search(
+        r"rl.micro_tokens = 90: problem '.*' has a prompt of \d+ tokens.*set rl.micro_tokens=(\d+)", done.stderr
+    )
+    assert done.returncode == 2 and said is not None, done.stderr
+    journal = tmp_path / "runs" / "tiny" / "metrics.jsonl"
+    assert steps(journal) == []
+    ok(tmp_path, "rl", "tiny", *MICRO, f"rl.micro_tokens={said[1]}")
+    assert len(steps(journal)) == 4
+    assert f"goes on with rl.micro_tokens = {said[1]} (was 90)" in (tmp_path / "runs" / "tiny" / "log.txt").read_text()
+
+
 @pytest.mark.parametrize("options", [(), ("--fresh", "--yes")])
 def test_a_folder_that_is_no_run_is_left_alone(options: tuple[str, ...], tmp_path: Path):
     (tmp_path / "runs" / "tiny").mkdir(parents=True)
@@ -143,11 +174,12 @@ def test_a_damaged_run_is_not_replaced(whole: tuple[Path, str], tmp_path: Path):
 
 
 def steps(journal: Path) -> list[tuple[int, dict[str, float]]]:
-    """RL steps with all figures that do not measure time."""
+    """RL steps with all figures but times, and how often the vision tower ran: after a kill its cache is empty."""
+    moving = ("seconds", "tokens_per_second", "images_encoded")
     if not journal.exists():
         return []
     return [
-        (row["step"], {k: v for k, v in row["values"].items() if k not in ("seconds", "tokens_per_second")})
+        (row["step"], {k: v for k, v in row["values"].items() if k not in moving})
         for row in read_jsonl(journal)
         if row["stage"] == "rl"
     ]

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from metis_rise.policy import attention, vision
 from metis_rise.policy.backends import cascade
 from metis_rise.policy.layout import Spans
 from metis_rise.policy.packing import Row
@@ -129,14 +130,21 @@ def test_a_mask_that_is_wrong_by_one_position_fails(
     assert ("parity FAILED" in capsys.readouterr().out) == bool(shift)
 
 
-def test_a_broken_fast_tower_fails(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The padded batch that the others are held against runs transformers' own tower."""
-    from gpu import vision
-
-    flipped = SimpleNamespace(linear=lambda patches, weight: F.linear(patches, weight.flip(1)))
-    monkeypatch.setattr(vision, "F", flipped)
+def test_a_broken_tower_fails(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The padded batch that the others are held against runs the tower as transformers wrote it."""
+    product = lambda self, patches: F.linear(patches.flatten(1), self.weight.flatten(1).flip(1))  # noqa: E731
+    monkeypatch.setattr(vision.PatchProjection, "forward", product)
     assert script.main([*SMALL, "--seconds", "0"]) == 1
-    assert script.main([*SMALL, "--seconds", "0", "--tower", "stock"]) == 0
+
+
+def test_windows_that_see_each_other_fail(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = vision.attend_windows
+
+    def unbounded(*states: Any, cu_seq_lens_q: Tensor, **more: Any) -> Any:
+        return real(*states, cu_seq_lens_q=cu_seq_lens_q[[0, -1]], **more)
+
+    monkeypatch.setattr(vision, "attend_windows", unbounded)
+    assert script.main([*SMALL, "--seconds", "0"]) == 1
 
 
 def test_an_arm_that_runs_out_of_memory_is_reported(
@@ -162,39 +170,8 @@ def test_an_arm_that_runs_out_of_memory_is_reported(
     assert set(row["ratio"]) == {"padding_free"} and "padded" not in row["seconds"]
 
 
-def test_the_fast_tower_in_one_call_is_transformers_own(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a stand-in for the CUDA kernel that does what its documentation says; the last windows are cut off."""
-    from gpu import vision
-    from gpu.shapes import SMALL as SHAPE
-    from gpu.shapes import make_config, make_model
-
-    calls = []
-
-    def every_sequence(
-        q: Tensor, k: Tensor, v: Tensor, bounds: Tensor, _: Tensor, longest: int, __: int, *, scale: float
-    ):
-        assert longest == int(bounds.diff().max())
-        calls.append(len(bounds) - 1)
-        parts = zip(*(torch.split(states, bounds.diff().tolist()) for states in (q, k, v)), strict=True)
-        done = [F.scaled_dot_product_attention(*(s.transpose(0, 1) for s in part), scale=scale) for part in parts]
-        return torch.cat([output.transpose(0, 1) for output in done])
-
-    monkeypatch.setattr(vision, "varlen_attn", every_sequence)
-    model = make_model(make_config(SHAPE), torch.device("cpu"), torch.float32)
-    pixels, grids = torch.randn(184, 1176), torch.tensor([[1, 8, 8], [1, 10, 12]])
-    found = {}
-    for tower in (vision.FAST, vision.STOCK):
-        vision.use_tower(model, tower, "varlen")
-        found[tower] = torch.cat(list(model.model.get_image_features(pixels, grids, return_dict=True).pooler_output))
-    # A layer with windows, one with whole pictures.
-    assert calls == [5, 2]
-    torch.testing.assert_close(found[vision.FAST], found[vision.STOCK], atol=1e-4, rtol=1e-4)
-
-
 def test_the_padded_arm_needs_no_mask(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the flash kernel can serve it; parity says that it is right all the same."""
-    from metis_rise.policy import attention
-
     masks = []
     real = attention.sdpa_attention_forward
 

@@ -22,6 +22,10 @@ def group(problem: Problem, accuracy: float, size: int = 4) -> Group:
     return Group(problem, tuple(trajectories))
 
 
+def logprobs(group: Group, now: bool) -> tuple[tuple[float, ...], ...]:
+    return tuple(t.logprobs for t in group.trajectories)
+
+
 class World:
     """Problems p0, p1, ... with fixed accuracies; remembers what was asked."""
 
@@ -34,7 +38,7 @@ class World:
 
     def make(self) -> Collector:
         stream = PromptStream(self.problems, seed=0, revisit=self.config.revisit)
-        return Collector(self.config, stream, self.sample, lambda g: tuple(t.logprobs for t in g.trajectories))
+        return Collector(self.config, stream, self.sample, logprobs)
 
     def sample(self, problems: Sequence[Problem], step: int, turn: int) -> list[Group]:
         self.asked.append([p.id for p in problems])
@@ -94,7 +98,7 @@ def test_a_refill_round_that_finds_more_than_is_missing_carries_the_rest():
     world.problems.sort(key=lambda p: world.accuracy[p.id])
     stream = PromptStream(world.problems, 0, 1.0)
     stream._order = list(range(len(world.problems)))
-    collector = Collector(world.config, stream, world.sample, lambda g: tuple(t.logprobs for t in g.trajectories))
+    collector = Collector(world.config, stream, world.sample, logprobs)
     first = collector.collect(0)
     assert len(first.kept) == 4
     second = collector.collect(1)
@@ -125,6 +129,25 @@ def test_without_carrying_the_surplus_is_dropped(carry_steps: int):
     world = World([0.0] * 3 + [0.5] * 30, carry_steps=carry_steps)
     stream = PromptStream(world.problems, 0, 1.0)
     stream._order = list(range(len(world.problems)))
-    collector = Collector(world.config, stream, world.sample, lambda g: tuple(t.logprobs for t in g.trajectories))
+    collector = Collector(world.config, stream, world.sample, logprobs)
     collector.collect(0)
     assert bool(collector._surplus) == bool(carry_steps)
+
+
+def test_the_scorer_is_told_whether_a_group_is_trained_on_now():
+    world = World([0.5] * 12, prompts_per_step=4, refill_rounds=0)
+    told: dict[str, bool] = {}
+
+    def score(group: Group, now: bool) -> tuple[tuple[float, ...], ...]:
+        told[group.problem.id] = now
+        return logprobs(group, now)
+
+    # More groups than are asked for: the rest is surplus.
+    collector = Collector(
+        world.config,
+        PromptStream(world.problems, seed=0, revisit=0),
+        lambda problems, step, turn: world.sample(world.problems[:7], step, turn),
+        score,
+    )
+    kept = {kept.group.problem.id for kept in collector.collect(0).kept}
+    assert len(told) == 7 and {name for name, now in told.items() if now} == kept and len(kept) == 4

@@ -50,6 +50,13 @@ def test_a_window_that_no_layer_uses_is_no_hindrance(source: Path, tmp_path: Pat
     check_config(with_text(source, tmp_path, sliding_window=64, max_window_layers=1, layer_types=None))
 
 
+def test_positions_that_depend_on_a_neighbour_are_refused(source: Path, tmp_path: Path) -> None:
+    config = json.loads((source / "config.json").read_text())["text_config"]
+    rope = config["rope_parameters"] | {"rope_type": "dynamic", "factor": 2.0}
+    with pytest.raises(InputError, match=r"rope_type 'dynamic' is not supported.*'default' or 'yarn'"):
+        check_config(with_text(source, tmp_path, rope_parameters=rope))
+
+
 def test_dropout_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"attention_dropout = 0\.1 is not supported"):
         check_config(with_text(source, tmp_path, attention_dropout=0.1))

@@ -270,6 +270,10 @@ def test_tokens_go_through_the_model_once(policy: Policy) -> None:
     hook.remove()
 
 
+def test_nothing_to_score(policy: Policy) -> None:
+    assert list(score(policy, [])) == [] and row_logprobs(policy, [], 1.0, 100) == []
+
+
 def test_siblings_and_neighbours_do_not_matter(policy: Policy) -> None:
     rows = make_rows(policy)
     together = row_logprobs(policy, rows, 1.0, 10_000)

@@ -169,3 +169,13 @@ def test_bunches_hold_each_completion_once_with_little_padding(groups: list[tupl
             positions += bunch.places[bunch.real].tolist()
     completions = [p for block in row.blocks for p in range(block.first, block.stop)]
     assert sorted(positions) == completions
+
+
+@pytest.mark.parametrize("backend", [sdpa, cascade], ids=["sdpa", "cascade"])
+def test_attention_reads_states_of_any_stride(backend: object) -> None:
+    spans = Spans((Block(0, 9, (2, 5)),), 0, CPU)
+    inputs = [tensor.detach() for tensor in states(spans.blocks, 0, 1)]
+    strided = [tensor.transpose(2, 3).contiguous().transpose(2, 3) for tensor in inputs]
+    assert all(tensor.stride(3) != 1 for tensor in strided)
+    expected = backend.attend(*inputs, spans, 0.3)  # type: ignore[attr-defined]
+    torch.testing.assert_close(backend.attend(*strided, spans, 0.3), expected)  # type: ignore[attr-defined]

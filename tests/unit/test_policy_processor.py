@@ -11,7 +11,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from metis_rise.errors import InputError
 from metis_rise.policy.model import Policy
-from metis_rise.policy.processor import load_processor
+from metis_rise.policy.processor import load_processor, prompt_tokens
 
 SIZES = [(112, 112), (28, 28), (300, 90), (57, 201), (640, 480)]
 
@@ -125,3 +125,11 @@ def test_hub_id_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
         Policy.load("no-such-owner/no-such-model")
     with pytest.raises(InputError, match="no such folder"):
         Policy.load("./no/such/folder")
+
+
+def test_a_prompt_is_measured_without_decoding_its_pictures(folder: Path) -> None:
+    policy = Policy.load(folder)
+    for sizes in ([], SIZES[:1], SIZES[1:3], SIZES):
+        messages = tiny.message("How many dots?", len(sizes))
+        whole = policy.encode(messages, [tiny.picture(1, *size) for size in sizes])
+        assert prompt_tokens(policy.processor, messages, sizes) == len(whole)

@@ -110,6 +110,18 @@ def test_a_run_is_created_then_taken_up_again(tmp_path: Path):
     assert json.loads((again.path / "recipe.json").read_text(encoding="utf-8")) == RECIPE
 
 
+def test_settings_that_may_change_are_recorded_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    Run.open(tmp_path, "r", RECIPE).stage("rl").finish({"steps": 3})
+    other = RECIPE | {"rl": RECIPE["rl"] | {"steps": 4}}
+    with pytest.raises(InputError, match=r"rl\.steps"):
+        Run.open(tmp_path, "r", other, may_change={"rl.lr"})
+    again = Run.open(tmp_path, "r", other, may_change={"rl.steps"})
+    assert again.stage("rl").result() == {"steps": 3}
+    assert json.loads((again.path / "recipe.json").read_text(encoding="utf-8")) == other
+    assert "goes on with rl.steps = 4 (was 3)" in capsys.readouterr().out
+    assert "goes on with rl.steps = 4 (was 3)" in (again.path / "log.txt").read_text(encoding="utf-8")
+
+
 def test_a_run_of_another_recipe_names_the_differing_keys_and_stays_untouched(tmp_path: Path):
     Run.open(tmp_path, "r", RECIPE)
     before = (tmp_path / "r" / "recipe.json").read_bytes()

@@ -49,8 +49,9 @@ def family_of(folder: Path) -> Family:
 def check_config(folder: Path) -> None:
     """Refuse settings that a known family may have and the policy would get wrong.
 
-    Raises InputError for sliding-window layers (completions would see all of their prompt) and for dropout in the
-    attention (the ratio of new to old probabilities would not start at 1).
+    Raises InputError for sliding-window layers (completions would see all of their prompt), for positions that depend
+    on the longest text of a pass (a neighbour in the row would change a completion's log-probabilities) and for dropout
+    in the attention (the ratio of new to old probabilities would not start at 1).
     """
     path = folder / "config.json"
     try:
@@ -62,6 +63,12 @@ def check_config(folder: Path) -> None:
         raise InputError(
             f"{path}: {len(sliding)} layers (the first is {sliding[0]}) attend in a sliding window of "
             f"{text.sliding_window} tokens (use_sliding_window), which is not supported; attention must be full"
+        )
+    kind = (getattr(text, "rope_parameters", None) or {}).get("rope_type", "default")
+    if kind in ("dynamic", "longrope"):
+        raise InputError(
+            f"{path}: rope_type {kind!r} is not supported: positions would depend on the longest text of a pass; "
+            "take 'default' or 'yarn'"
         )
     if dropout := getattr(text, "attention_dropout", 0.0):
         raise InputError(

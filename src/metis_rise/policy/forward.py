@@ -95,6 +95,8 @@ def score(
     Raises:
         InputError: as `completion_logprobs`; and for a prompt that does not fit the budget with one of its completions.
     """
+    if not rows:
+        return
     check_rows(rows, policy.placeholder_ids, policy.patches_per_token)
     passes = plan(rows, token_budget)
     shared = SharedFeatures(policy.encode_pictures(_repeated_pictures(policy, passes)))

@@ -23,6 +23,7 @@ from metis_rise.policy.folders import whole_folder
 from metis_rise.policy.loading import find_folder, load_model, pick_device, pick_dtype
 from metis_rise.policy.processor import load_processor, pixel_bounds
 from metis_rise.policy.prompt import Prompt, build_prompt
+from metis_rise.policy.recompute import recompute_layers
 from metis_rise.policy.token_ids import banned_ids, end_ids
 from metis_rise.policy.writing import write_model, write_processor
 from metis_rise.recipe.model import LoraConfig
@@ -292,11 +293,3 @@ class Policy:
         state = self.model.state_dict() if plain else adapters.merged_state(self.model, stored)
         write_model(target, self.model, state, stored)
         write_processor(target, self.processor, self._files)
-
-
-def recompute_layers(part: Any) -> None:
-    """Let the layers of a language model or vision tower recompute their activations in training mode."""
-    # The name since transformers 5.23; the earlier one goes with version 6.
-    enable = getattr(part, "activation_checkpointing_enable", None) or part.gradient_checkpointing_enable
-    # Nothing here draws random numbers, so their state need not be restored for the second run.
-    enable({"use_reentrant": False, "preserve_rng_state": False})

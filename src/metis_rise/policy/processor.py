@@ -6,6 +6,7 @@ its parts off the signature of `__init__`, so a subclass whose signature has no 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,16 @@ def load_processor(folder: Path, min_pixels: int | None = None, max_pixels: int 
         images, tokenizer, chat_template=_chat_template(folder, tokenizer)
     )
     return processor
+
+
+def prompt_tokens(processor: Any, messages: Sequence[dict[str, Any]], sizes: Sequence[tuple[int, int]]) -> int:
+    """Tokens of the prompt of chat `messages`, from the sizes (width, height) of its pictures alone."""
+    text = processor.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
+    images = processor.image_processor
+    patches: list[int] = [images.get_number_of_image_patches(height, width) for width, height in sizes]
+    # In the text each picture is one placeholder.
+    words: list[int] = processor.tokenizer.encode(text)
+    return len(words) + sum(count // int(images.merge_size) ** 2 - 1 for count in patches)
 
 
 def pixel_bounds(settings: dict[str, Any], min_pixels: int | None, max_pixels: int | None) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 transformers hands a tower's attention function one window at a time, dozens to hundreds per picture and layer, unless
 the implementation's name holds "flash"; then it hands over everything with the windows' bounds. Ours has such a name.
+A second model must therefore not be built from the config object of one that runs here (its saved folder is fine).
 
 The tower's first layer is a convolution whose kernel is as large as a patch, which is a matrix product; computed as a
 convolution it is several times slower on the CPU, and reported so for bfloat16 on CUDA (transformers issue 45750).

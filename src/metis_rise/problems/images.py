@@ -65,6 +65,11 @@ class ImageStore:
             raise InputError(f"{key[:80]!r} is not a picture key; keys are the 64 hex digits that ImageStore.put gave")
         return self.folder / f"{key}.png"
 
+    def size(self, key: str) -> tuple[int, int]:
+        """Width and height of a stored picture, from its header."""
+        with Image.open(self.path(key)) as image:
+            return image.size
+
     def open(self, key: str) -> Image.Image:
         """The picture as 8-bit RGB, transparency on white. Raises InputError if it is missing or broken."""
         path = self.path(key)

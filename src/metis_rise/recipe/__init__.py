@@ -11,11 +11,12 @@ from metis_rise.recipe.model import LoraConfig, ModelConfig
 from metis_rise.recipe.problems import ProblemsConfig, WorldConfig
 from metis_rise.recipe.prompt import PromptConfig
 from metis_rise.recipe.rl import RLConfig
-from metis_rise.recipe.root import Recipe
+from metis_rise.recipe.root import MAY_CHANGE, Recipe
 from metis_rise.recipe.sampling import SamplingConfig
 from metis_rise.recipe.sft import SFTConfig, SFTStage
 
 __all__ = [
+    "MAY_CHANGE",
     "DiagnoseConfig",
     "DistillConfig",
     "EvaluateConfig",

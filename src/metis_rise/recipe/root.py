@@ -18,6 +18,20 @@ from metis_rise.recipe.rl import RLConfig
 from metis_rise.recipe.sampling import SamplingConfig
 from metis_rise.recipe.sft import SFTConfig
 
+# What a run may be taken up with other values of: they say how something is computed, not what. Results then are the
+# same up to rounding.
+MAY_CHANGE = frozenset(
+    {
+        "threads",
+        "model.device",
+        "model.attention",
+        "model.gradient_checkpointing",
+        "sampling.batch_tokens",
+        "rl.micro_tokens",
+        "sft.micro_tokens",
+    }
+)
+
 
 class Recipe(Part):
     """What to do: one section per stage, and what the stages share. Defaults suit a 7B model."""

@@ -23,7 +23,7 @@ _DROPPED = {0.0: "group all wrong", 1.0: "group all right"}
 
 LogProbsPerToken = tuple[tuple[float, ...], ...]
 Sampler = Callable[[Sequence[Problem], int, int], Iterable[Group]]
-Scorer = Callable[[Group], LogProbsPerToken]
+Scorer = Callable[[Group, bool], LogProbsPerToken]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,14 @@ class Collector:
     """Draws problems, filters their groups, refills, and carries the surplus over to later steps."""
 
     def __init__(self, config: RLConfig, stream: PromptStream, sample: Sampler, score: Scorer) -> None:
-        """`sample(problems, step, round)` gives judged groups; `score` their starting log-probabilities."""
+        """A collector of one run.
+
+        Args:
+            config: the recipe's part.
+            stream: which problem comes next.
+            sample: (problems, step, round) -> judged groups.
+            score: (group, whether it is trained on in this very step) -> the log-probabilities its ratios start from.
+        """
         self._config, self._stream, self._sample, self._score = config, stream, sample, score
         self._surplus: list[KeptGroup] = []
 
@@ -106,11 +113,9 @@ class Collector:
             result.dropped[_DROPPED.get(group.solve_rate, "outside the accuracy band")] += 1
             return
         result.passed += 1
-        kept = KeptGroup(group, step, self._score(group))
-        if len(result.kept) < self._config.prompts_per_step:
-            result.kept.append(kept)
-        elif self._config.carry_steps > 0:
-            self._surplus.append(kept)
+        now = len(result.kept) < self._config.prompts_per_step
+        if now or self._config.carry_steps > 0:
+            (result.kept if now else self._surplus).append(KeptGroup(group, step, self._score(group, now)))
         else:
             result.dropped["surplus not carried"] += 1
 

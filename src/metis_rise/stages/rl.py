@@ -64,16 +64,18 @@ class _Training:
             max_grad_norm=self.config.max_grad_norm,
             betas=(0.9, self.config.adam_beta2),
         )
+        for part, budget in (("rl", recipe.rl.micro_tokens), ("sft", recipe.sft.micro_tokens)):
+            shop.check_room(self.bench, part, budget)
         stream = PromptStream(shop.sets.train, derive(recipe.seed, "rl"), self.config.revisit)
         self.collector = Collector(self.config, stream, self._sample, self._old_logprobs)
         # With adapters the policy is its own reference: they are switched off.
         apart = self.config.kl_weight > 0 and self.bench.policy.lora is None
         reference = shop.bench(recipe.model.path).policy if apart else None
         sampling = (recipe.sampling.temperature, shop.max_tokens)
-        self.updater = Updater(self.bench, self.optimizer, self.config, sampling, reference)
         self.rescore = self.config.old_logprobs == "trainer" or (
             self.config.old_logprobs == "auto" and not self._same_numbers()
         )
+        self.updater = Updater(self.bench, self.optimizer, self.config, sampling, reference, self.rescore)
         self.progress = _Progress()
         self.rollouts: list[dict[str, Any]] = []
 
@@ -135,9 +137,12 @@ class _Training:
         requests = [Request(p, size, params, derive(seed, "rl", step, turn, p.id)) for p in problems]
         return sample_judged(self.bench.engine, requests, "rl")
 
-    def _old_logprobs(self, group: Group) -> LogProbsPerToken:
-        """What ratios start from: the sampler's log-probabilities, or the trainer's where the two can differ."""
-        if not self.rescore:
+    def _old_logprobs(self, group: Group, now: bool) -> LogProbsPerToken:
+        """What ratios start from: the sampler's log-probabilities, or the trainer's where the two can differ.
+
+        A group that is trained on `now`, in one update, starts from that update's own pass instead.
+        """
+        if not self.rescore or (now and self.config.minibatches == 1):
             return tuple(t.logprobs for t in group.trajectories)
         rows, temperature = prompt_rows(self.bench, group), self.shop.recipe.sampling.temperature
         scores = row_logprobs(self.bench.policy, rows, temperature, self.config.micro_tokens)

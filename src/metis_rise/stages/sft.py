@@ -99,6 +99,7 @@ def _train(
     curve = f"sft-{config.name}"
     for part in (curve, f"{curve}-heldout", f"{curve}-dev"):
         shop.run.truncate_metrics(part, -1)
+    shop.check_room(bench, "sft", sft.micro_tokens)
     backend = bench.policy.backend
     shop.run.log(f"SFT {config.name}: attention of packed rows: {backend.name} ({backend.reason})")
     held_out = _held_out(shop, bench)

@@ -59,7 +59,8 @@ class Updater:
         optimizer: Optimizer,
         config: RLConfig,
         sampling: tuple[float, int],
-        reference: Policy | None,
+        reference: Policy | None = None,
+        rescored: bool = False,
     ) -> None:
         """An updater of the policy of `bench`.
 
@@ -70,8 +71,12 @@ class Updater:
             sampling: temperature and max_tokens.
             reference: the frozen model of the KL penalty; None where there is no penalty, or where the policy itself
                 is the reference when its adapters are off.
+            rescored: ratios start from the trainer's log-probabilities; those of trajectories that the very weights
+                of an update have sampled are then taken from its own pass. (A pass of its own, over other rows, would
+                round differently in low precision, by more than gspo's clip range.)
         """
         self._bench, self._optimizer, self._config, self._reference = bench, optimizer, config, reference
+        self._rescored = rescored
         self._temperature, self._max_tokens = sampling
         self.objective = resolve(
             config.objective, config.clip_low, config.clip_high, config.advantage_scale, config.loss_aggregation
@@ -119,13 +124,15 @@ class Updater:
         advantages = torch.tensor([sample.advantage for sample in samples]).repeat_interleave(lengths).to(device)
         old = torch.cat([sample.old for sample in samples]).to(device)
         sampler = torch.cat([sample.sampler for sample in samples]).to(device)
+        current = torch.tensor([sample.current for sample in samples]).repeat_interleave(lengths).to(device)
+        if self._rescored:
+            old = torch.where(current, scored.values.detach(), old)
         batch = TokenBatch(scored.values, old, advantages, scored.lengths, sampler, reference)
         settings = Settings(self.objective.clip_low, self.objective.clip_high, config.importance_cap, config.kl_weight)
         loss, shares = self.objective.loss(batch, settings)
         torch.autograd.backward(aggregate(loss, scored.lengths, self.objective.aggregation, total))
         mean = {"loss": loss.detach().mean(), "entropy": scored.entropy.mean(), **shares}
         figures.add({name: float(value) for name, value in mean.items()}, len(old))
-        current = torch.tensor([sample.current for sample in samples]).repeat_interleave(lengths).to(device)
         if current.any():
             gap = (scored.values.detach() - sampler).abs()[current].mean()
             figures.add({"sampler_gap": float(gap)}, int(current.sum()))

@@ -10,7 +10,9 @@ from tqdm import tqdm
 
 from metis_rise.engines.base import Engine, Request, SamplingParams
 from metis_rise.engines.native import NativeEngine
+from metis_rise.errors import InputError
 from metis_rise.policy.model import Policy
+from metis_rise.policy.processor import prompt_tokens
 from metis_rise.policy.prompt import Prompt
 from metis_rise.problems.dataset import ProblemSets
 from metis_rise.problems.images import ImageStore
@@ -63,6 +65,11 @@ class Prompts:
             self._bytes -= _size(self._known.pop(oldest))
         return prompt
 
+    def length(self, problem: Problem) -> int:
+        """Tokens of the prompt of `problem`, its pictures not decoded."""
+        messages = build_messages(problem, self.system)
+        return prompt_tokens(self.policy.processor, messages, [self.store.size(key) for key in problem.images])
+
 
 def _size(prompt: Prompt) -> int:
     return 0 if prompt.pixel_values is None else prompt.pixel_values.nbytes
@@ -101,6 +108,21 @@ class Workshop:
         policy.trained_with(system)
         prompts = Prompts(policy, self.store, system)
         return Bench(policy, NativeEngine(policy, prompts, self.recipe.sampling.batch_tokens), prompts)
+
+    def check_room(self, bench: Bench, part: str, micro_tokens: int) -> None:
+        """InputError when the longest training prompt and a completion of `max_tokens` pass a pass's token budget.
+
+        `part` is the recipe's section that `micro_tokens` is from.
+        """
+        problems = tqdm(self.sets.train, desc=f"{part}: measuring prompts", unit="problem", leave=False, delay=2)
+        longest, problem = max((bench.prompts.length(problem), problem.id) for problem in problems)
+        need = longest + self.max_tokens
+        if need > micro_tokens:
+            raise InputError(
+                f"{part}.micro_tokens = {micro_tokens}: problem {problem!r} has a prompt of {longest} tokens, with "
+                f"completions of up to {self.max_tokens} it needs {need}; set {part}.micro_tokens={need} or more "
+                "(the run goes on with it), or start anew with a smaller model.max_pixels or sampling.max_tokens"
+            )
 
     def model_after(self, stage: str) -> Path:
         """The folder of the model that `stage` ("rl" or "sft") made."""

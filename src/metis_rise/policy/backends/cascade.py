@@ -87,9 +87,9 @@ class _Work:
     ) -> _Work:
         heads = (key.shape[1], query.shape[1] // key.shape[1])
         return cls(
-            torch.unflatten(query[0].transpose(0, 1), 1, heads),
-            key[0].transpose(0, 1),
-            value[0].transpose(0, 1),
+            torch.unflatten(_dense(query[0]).transpose(0, 1), 1, heads),
+            _dense(key[0]).transpose(0, 1),
+            _dense(value[0]).transpose(0, 1),
             torch.unflatten(output, 1, heads),
             torch.unflatten(normalizers, 1, heads),
             kept,
@@ -155,7 +155,7 @@ class _Slopes:
         query, key, value = (
             torch.empty(states.shape, dtype=torch.float32) for states in (work.query, work.key, work.value)
         )
-        return cls(work, torch.unflatten(grad[0], 1, work.query.shape[1:3]), query, key, value)
+        return cls(work, torch.unflatten(_dense(grad[0]), 1, work.query.shape[1:3]), query, key, value)
 
     def of_themselves(self, bunch: Bunch) -> None:
         work = self.work
@@ -203,6 +203,11 @@ class _Slopes:
         pairs = ((self.query.flatten(1, 2), query), (self.key, key), (self.value, value))
         found = [slope.transpose(0, 1)[None].to(like.dtype) for slope, like in pairs]
         return found[0], found[1], found[2]
+
+
+def _dense(states: Tensor) -> Tensor:
+    """The kernel reads the last dimension without looking at its stride."""
+    return states if states.stride(-1) == 1 else states.contiguous()
 
 
 def _by_head(states: Tensor, at: int, count: int) -> Tensor:
