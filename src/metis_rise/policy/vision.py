@@ -20,7 +20,7 @@ from torch.nn.attention import varlen
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
-from metis_rise.policy.backends.varlen import DTYPES
+from metis_rise.policy.backends.varlen import DTYPES, fault
 
 NAME = "metis_rise_flash_windows"
 
@@ -73,7 +73,7 @@ def attend_windows(
     """
     # Rotary embedding leaves query and key in float32 under autocast.
     states = [tensor[0].to(value.dtype) for tensor in (query, key, value)]
-    if value.is_cuda and value.dtype in DTYPES:
+    if value.is_cuda and value.dtype in DTYPES and fault(value.device) is None:
         return _on_cuda(states, cu_seq_lens_q.to(torch.int32), max_length_q, scaling), None
     outputs, start = [], 0
     for length, windows in groupby(cu_seq_lens_q.diff().tolist()):
