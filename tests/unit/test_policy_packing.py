@@ -171,6 +171,44 @@ def test_bunches_hold_each_completion_once_with_little_padding(groups: list[tupl
     assert sorted(positions) == completions
 
 
+@given(groups=group_lists, seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=40)
+def test_in_the_last_layer_only_the_ends_of_prompts_are_computed(
+    groups: list[tuple[int, list[int]]], seed: int
+) -> None:
+    rows = rows_of(*groups)
+    row = pack(rows, group_rows(rows))
+    inputs = states(row.blocks, 0, seed)
+    needed = torch.ones(len(row), dtype=torch.bool)
+    for block in row.blocks:
+        needed[block.start : block.first - 1] = False
+    expected = dense(*inputs, row.blocks, 0, 0.3)[:, needed]
+    weight = torch.randn(expected.shape, generator=torch.Generator().manual_seed(seed))
+    got = cascade.attend(*inputs, Spans(row.blocks, 0, CPU, ends_only=True), 0.3)
+    torch.testing.assert_close(got[:, needed], expected, atol=1e-5, rtol=1e-5)
+    assert not got[:, ~needed].any()
+    torch.testing.assert_close(
+        torch.autograd.grad((got[:, needed] * weight).sum(), inputs),
+        torch.autograd.grad((expected * weight).sum(), inputs),
+        atol=1e-5,
+        rtol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("count", [cascade.TILE, cascade.TILE + 1, 3 * cascade.TILE - 5])
+def test_long_prompts_and_completions_go_backward_in_tiles(count: int) -> None:
+    spans = Spans((Block(0, count, (count, count)),), 0, CPU)
+    inputs = states(spans.blocks, 0, 3)
+    expected = dense(*inputs, spans.blocks, 0, 0.3)
+    weight = torch.randn(expected.shape, generator=torch.Generator().manual_seed(4))
+    torch.testing.assert_close(
+        torch.autograd.grad((cascade.attend(*inputs, spans, 0.3) * weight).sum(), inputs),
+        torch.autograd.grad((expected * weight).sum(), inputs),
+        atol=2e-5,
+        rtol=1e-4,
+    )
+
+
 @pytest.mark.parametrize("backend", [sdpa, cascade], ids=["sdpa", "cascade"])
 def test_attention_reads_states_of_any_stride(backend: object) -> None:
     spans = Spans((Block(0, 9, (2, 5)),), 0, CPU)

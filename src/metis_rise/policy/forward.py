@@ -16,7 +16,7 @@ from torch import Tensor
 
 from metis_rise.policy.features import Picture, SharedFeatures, as_encoder_outputs, backward_from, distinct_pictures
 from metis_rise.policy.head import token_logprobs
-from metis_rise.policy.layout import KeepingLayout, KeptLayout, PackedLayout, Spans
+from metis_rise.policy.layout import Attend, KeepingLayout, KeptLayout, PackedLayout, Spans
 from metis_rise.policy.model import Policy
 from metis_rise.policy.packing import PackedRow, Row, RowGroup, check_rows, pack, pack_completions, pack_prompt
 from metis_rise.policy.planning import Split, Whole, plan
@@ -125,17 +125,18 @@ class _Scorer:
 
     def __init__(self, policy: Policy, rows: Sequence[Row], temperature: float, shared: SharedFeatures) -> None:
         self.policy, self.rows, self.temperature, self.shared = policy, rows, temperature, shared
+        self._last = policy.model.config.text_config.num_hidden_layers - 1
 
     def whole(self, each: Whole) -> Iterator[Scored]:
         row = pack(self.rows, each.groups)
-        hidden = self._hidden(row, each.groups, PackedLayout(self._spans(row), self.policy.backend.attend))
+        hidden = self._hidden(row, each.groups, PackedLayout(*self._parts(row), self._last))
         yield self._scored(row, hidden[0], len(row))
 
     def split(self, each: Split) -> Iterator[Scored]:
         """The prompt once, its keys and values as leaves to which the pieces' backward passes add their gradients."""
-        policy, prompt = self.policy, each.group.prompt
+        prompt = each.group.prompt
         own = pack_prompt(prompt)
-        layout = KeepingLayout(Spans(own.blocks, 0, policy.device), policy.backend.attend)
+        layout = KeepingLayout(*self._parts(own), self._last)
         last = self._hidden(own, [each.group], layout)[0, -1:]
         ends = [last, *(states for pair in layout.kept.values() for states in pair)]
         leaves = [end.detach().requires_grad_(end.requires_grad) for end in ends]
@@ -144,14 +145,13 @@ class _Scorer:
         forwarded = len(own)
         for piece in each.pieces:
             row = pack_completions(self.rows, piece)
-            spans = Spans(row.blocks, len(prompt), policy.device)
-            hidden = self._hidden(row, [], KeptLayout(spans, policy.backend.attend, kept))
+            hidden = self._hidden(row, [], KeptLayout(*self._parts(row, len(prompt)), kept))
             yield self._scored(row, torch.cat([leaves[0], hidden[0]]), forwarded + len(row))
             forwarded = 0
         backward_from(ends, leaves)
 
-    def _spans(self, row: PackedRow) -> Spans:
-        return Spans(row.blocks, 0, self.policy.device)
+    def _parts(self, row: PackedRow, kept: int = 0) -> tuple[Spans, Attend]:
+        return Spans(row.blocks, kept, self.policy.device), self.policy.backend.attend
 
     def _hidden(self, row: PackedRow, groups: Sequence[RowGroup], layout: PackedLayout) -> Tensor:
         """Last hidden states [1, T, hidden]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -39,11 +39,13 @@ class Spans:
     kept: tokens before the first query. 0, or the prompt's length when its keys were computed before (a split group,
         one block): keys then are [prompt, completions], queries the completions alone.
     device: of the index tensors.
+    ends_only: of a prompt's own outputs only the last is of use; a backend may leave out the others.
     """
 
     blocks: tuple[Block, ...]
     kept: int
     device: torch.device
+    ends_only: bool = False
 
     @cached_property
     def bunches(self) -> tuple[Bunch, ...]:
@@ -87,20 +89,25 @@ Attend = Callable[[Tensor, Tensor, Tensor, Spans, float], Tensor]
 class PackedLayout:
     """The layout of one packed row, for `attention`."""
 
-    def __init__(self, spans: Spans, attend: Attend) -> None:
-        """`attend` is the backend's function."""
-        self.spans, self._attend = spans, attend
+    def __init__(self, spans: Spans, attend: Attend, last: int | None = None) -> None:
+        """`attend` is the backend's function.
+
+        `last` is the last layer's number where after it nothing looks at a prompt but what predicts the first token of
+        its completions: its end. Keys and values of all its tokens are needed there still.
+        """
+        self._spans, self._attend, self._last = spans, attend, last
+        self._last_spans = replace(spans, ends_only=True)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """See `attention.Layout`."""
-        return self._attend(query, key, value, self.spans, scaling)
+        return self._attend(query, key, value, self._last_spans if layer == self._last else self._spans, scaling)
 
 
 class KeepingLayout(PackedLayout):
     """A row of one prompt alone that hands out the keys and values of each layer, gradients and all."""
 
-    def __init__(self, spans: Spans, attend: Attend) -> None:
-        super().__init__(spans, attend)
+    def __init__(self, spans: Spans, attend: Attend, last: int | None = None) -> None:
+        super().__init__(spans, attend, last)
         self.kept: dict[int, tuple[Tensor, Tensor]] = {}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:

@@ -22,6 +22,8 @@ from metis_rise.policy.layout import Bunch, Spans
 
 _forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+# The backward kernel spends much of a causal call on what the mask hides; in tiles along the diagonal it does not.
+TILE = 128
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, spans: Spans, scaling: float) -> Tensor:
@@ -39,7 +41,9 @@ class _Cascade(torch.autograd.Function):
         for bunch in spans.bunches:
             work.look_at_themselves(bunch)
         for block in spans.blocks:
-            if not spans.kept:
+            if spans.ends_only and not spans.kept:
+                work.read_end(block.start, block.prefix)
+            elif not spans.kept:
                 work.read_prompt(block.start, block.prefix)
             if block.lengths:
                 work.look_at_prompt(block.first - spans.kept, block.completed, block.start, block.prefix)
@@ -59,6 +63,8 @@ class _Cascade(torch.autograd.Function):
         for block in spans.blocks:
             if spans.kept:
                 slopes.clear_prompt(block.start, block.prefix)
+            elif spans.ends_only:
+                slopes.of_end(block.start, block.prefix)
             else:
                 slopes.of_prompt(block.start, block.prefix)
             if block.lengths:
@@ -101,6 +107,14 @@ class _Work:
         output, normalizers = _forward(*self.shared(start, count, start, count), 0.0, True, scale=self.scaling)
         self.output[start : start + count] = output.permute(2, 0, 1, 3)
         self.normalizers[start : start + count] = normalizers.permute(2, 0, 1)
+
+    def read_end(self, start: int, prefix: int) -> None:
+        """The same for a prompt's last token alone; the others get zeros."""
+        end = start + prefix - 1
+        output, normalizers = _forward(*self.shared(end, 1, start, prefix), 0.0, False, scale=self.scaling)
+        self.output[start:end] = 0
+        self.output[end] = output[:, :, 0]
+        self.normalizers[start : end + 1] = normalizers[:, :, 0]
 
     def look_at_themselves(self, bunch: Bunch) -> None:
         """Completions' attention to themselves."""
@@ -184,6 +198,13 @@ class _Slopes:
         self.query[start : start + prefix], self.key[start : start + prefix] = query, key
         self.value[start : start + prefix] = value
 
+    def of_end(self, start: int, prefix: int) -> None:
+        end = start + prefix - 1
+        query, key, value = self._shared(end, 1, start, prefix, causal=False)
+        self.query[start:end] = 0
+        self.query[end : end + 1] = query
+        self.key[start : start + prefix], self.value[start : start + prefix] = key, value
+
     def of_completions(self, at: int, count: int, start: int, prefix: int) -> None:
         query, key, value = self._shared(at, count, start, prefix, causal=False)
         self.query[at : at + count] += query
@@ -195,7 +216,10 @@ class _Slopes:
         query, key, value = work.shared(at, count, start, prefix)
         grad, output = (_by_head(states, at, count) for states in (self.grad, work.output))
         normalizers = work.normalizers[at : at + count].permute(1, 2, 0).contiguous()
-        slopes = _backward(grad, query, key, value, output, normalizers, 0.0, causal, scale=work.scaling)
+        if causal:
+            slopes = _causal_backward(grad, query, key, value, output, normalizers, work.scaling)
+        else:
+            slopes = _backward(grad, query, key, value, output, normalizers, 0.0, False, scale=work.scaling)
         return slopes[0].permute(2, 0, 1, 3), slopes[1].sum(1).transpose(0, 1), slopes[2].sum(1).transpose(0, 1)
 
     def result(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -203,6 +227,32 @@ class _Slopes:
         pairs = ((self.query.flatten(1, 2), query), (self.key, key), (self.value, value))
         found = [slope.transpose(0, 1)[None].to(like.dtype) for slope, like in pairs]
         return found[0], found[1], found[2]
+
+
+def _causal_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tensor, normalizers: Tensor, scaling: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of query, key and value [batch, heads, tokens, dim] of causal attention, tile by tile.
+
+    A tile of queries looks at itself, causally, and at all that is before it, which needs no mask.
+    """
+    count = query.shape[2]
+    if count <= TILE:
+        slopes = _backward(grad, query, key, value, output, normalizers, 0.0, True, scale=scaling)
+        return slopes[0], slopes[1], slopes[2]
+    query_slope, key_slope, value_slope = (torch.zeros(s.shape, dtype=torch.float32) for s in (query, key, value))
+    for start in range(0, count, TILE):
+        tile, before = slice(start, min(start + TILE, count)), slice(0, start)
+        given = (grad[:, :, tile], query[:, :, tile])
+        merged = (output[:, :, tile], normalizers[:, :, tile].contiguous())
+        for keys, causal in ((tile, True), (before, False)):
+            if keys.stop == 0:
+                continue
+            slopes = _backward(*given, key[:, :, keys], value[:, :, keys], *merged, 0.0, causal, scale=scaling)
+            query_slope[:, :, tile] += slopes[0]
+            key_slope[:, :, keys] += slopes[1]
+            value_slope[:, :, keys] += slopes[2]
+    return query_slope, key_slope, value_slope
 
 
 def _dense(states: Tensor) -> Tensor:
