@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
+from trl_reference import trl_loss
 
 from metis_rise.policy.objectives import OBJECTIVES, Mode, Settings, TokenBatch, aggregate, group_advantages
 
@@ -81,44 +80,21 @@ def padded() -> Padded:
     return Padded(old + shift + noise(0.3), old, old + noise(0.3), old + noise(0.5), advantages)
 
 
-def trl_loss(case: Case, data: Padded, logp: Tensor, beta: float, corrected: bool) -> tuple[Tensor, dict[str, float]]:
-    """TRL's own GRPOTrainer._compute_loss on given log-probabilities, as in one step without accumulation."""
-    from trl.trainer.grpo_trainer import GRPOTrainer
-
-    metrics: defaultdict[str, list[float]] = defaultdict(list)
-    trainer = SimpleNamespace(
-        _get_per_token_logps_and_entropies=lambda *args, **kwargs: (logp, torch.zeros_like(logp), None),
-        aux_loss_enabled=False,
-        top_entropy_quantile=1.0,
-        off_policy_mask_threshold=None,
-        importance_sampling_level=case.level,
+def their_loss(case: Case, data: Padded, logp: Tensor, beta: float, corrected: bool) -> tuple[Tensor, dict[str, float]]:
+    # What token_truncate puts before the loss, with clip_max=CAP.
+    importance = torch.exp((data.old - data.sampler) * MASK).clamp(max=CAP) if corrected else None
+    return trl_loss(
+        logp,
+        MASK,
+        data.old,
+        data.ref,
+        data.advantages,
+        kind=case.kind,
+        level=case.level,
+        bounds=case.bounds(),
         beta=beta,
-        args=SimpleNamespace(use_bias_correction_kl=False, delta=None, steps_per_generation=1),
-        loss_type=case.kind,
-        use_vllm=corrected,
-        vllm_importance_sampling_correction=corrected,
-        model=SimpleNamespace(training=True),
-        accelerator=SimpleNamespace(num_processes=1, gather=lambda x: x, reduce=lambda x, reduction: x),
-        current_gradient_accumulation_steps=1,
-        max_completion_length=WIDTH,
-        _entropy_bonus_enabled=False,
-        _metrics={"train": metrics},
-        **case.bounds(),
+        importance=importance,
     )
-    inputs = {
-        "prompt_ids": torch.zeros(len(LENGTHS), 1, dtype=torch.long),
-        "prompt_mask": torch.ones(len(LENGTHS), 1, dtype=torch.long),
-        "completion_ids": torch.zeros(MASK.shape, dtype=torch.long),
-        "completion_mask": MASK.long(),
-        "advantages": data.advantages,
-        "old_per_token_logps": data.old,
-        "ref_per_token_logps": data.ref,
-        "num_items_in_batch": MASK.sum(),
-        # What its vllm_importance_sampling_mode="token_truncate" puts here before the loss, with clip_max=CAP.
-        "importance_sampling_ratio": torch.exp((data.old - data.sampler) * MASK).clamp(max=CAP),
-    }
-    loss: Tensor = GRPOTrainer._compute_loss(trainer, None, inputs)
-    return loss, {name: values[0] for name, values in metrics.items()}
 
 
 def our_loss(case: Case, data: Padded, logp: Tensor, beta: float, corrected: bool) -> tuple[Tensor, dict[str, Tensor]]:
@@ -141,7 +117,7 @@ def our_loss(case: Case, data: Padded, logp: Tensor, beta: float, corrected: boo
 def test_loss_and_gradient_equal_trl(case: Case, beta: float, corrected: bool) -> None:
     data = padded()
     theirs, ours = data.start.clone().requires_grad_(), data.start.clone().requires_grad_()
-    expected, metrics = trl_loss(case, data, theirs, beta, corrected)
+    expected, metrics = their_loss(case, data, theirs, beta, corrected)
     got, figures = our_loss(case, data, ours, beta, corrected)
     torch.testing.assert_close(got, expected)
     torch.testing.assert_close(torch.autograd.grad(got, ours), torch.autograd.grad(expected, theirs))

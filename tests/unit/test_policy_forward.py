@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import tiny
 import torch
 from naive import naive_logprobs, padded_logprobs, relative_error, take_gradients
-from test_objectives_trl import CASES, Case, Padded
+from test_objectives_trl import CASES
 from test_policy_varlen import bottom_right
 from torch import Tensor
+from trl_reference import trl_loss
 
 from metis_rise.errors import InputError
 from metis_rise.policy import backends
@@ -148,42 +147,6 @@ def test_equal_with_adapters_and_recomputed_layers_at_once(folder: Path) -> None
     assert_parity(policy, SPLITTING)
 
 
-def trl_loss(case: Case, data: Padded, mask: Tensor, logp: Tensor) -> Tensor:
-    """TRL's GRPOTrainer._compute_loss for log-probabilities [rows, longest] that carry the model's graph."""
-    from trl.trainer.grpo_trainer import GRPOTrainer
-
-    trainer = SimpleNamespace(
-        _get_per_token_logps_and_entropies=lambda *args, **kwargs: (logp, torch.zeros_like(logp), None),
-        aux_loss_enabled=False,
-        top_entropy_quantile=1.0,
-        off_policy_mask_threshold=None,
-        importance_sampling_level=case.level,
-        beta=0.04,
-        args=SimpleNamespace(use_bias_correction_kl=False, delta=None, steps_per_generation=1),
-        loss_type=case.kind,
-        use_vllm=False,
-        model=SimpleNamespace(training=True),
-        accelerator=SimpleNamespace(num_processes=1, gather=lambda x: x, reduce=lambda x, reduction: x),
-        current_gradient_accumulation_steps=1,
-        max_completion_length=mask.shape[1],
-        _entropy_bonus_enabled=False,
-        _metrics={"train": defaultdict(list)},
-        **case.bounds(),
-    )
-    inputs = {
-        "prompt_ids": torch.zeros(len(mask), 1, dtype=torch.long),
-        "prompt_mask": torch.ones(len(mask), 1, dtype=torch.long),
-        "completion_ids": torch.zeros(mask.shape, dtype=torch.long),
-        "completion_mask": mask.long(),
-        "advantages": data.advantages,
-        "old_per_token_logps": data.old,
-        "ref_per_token_logps": data.ref,
-        "num_items_in_batch": mask.sum(),
-    }
-    result: Tensor = GRPOTrainer._compute_loss(trainer, None, inputs)
-    return result
-
-
 @pytest.mark.parametrize("budget", [None, SPLITTING])
 @pytest.mark.parametrize("name", ["grpo-token", "grpo-sequence", "gspo-wide"])
 def test_the_whole_loss_equals_trl_on_the_naive_batch(policy: Policy, name: str, budget: int | None) -> None:
@@ -193,7 +156,9 @@ def test_the_whole_loss_equals_trl_on_the_naive_batch(policy: Policy, name: str,
     draw = torch.Generator().manual_seed(4)
     old, ref, advantages = (torch.randn(shape, generator=draw) for shape in (mask.shape, mask.shape, mask.shape[:1]))
     old, ref = logp.detach() + 0.2 * old, logp.detach() + 0.2 * ref
-    expected = trl_loss(case, Padded(logp, old, ref, old, advantages), mask, logp)
+    expected, _ = trl_loss(
+        logp, mask, old, ref, advantages, kind=case.kind, level=case.level, bounds=case.bounds(), beta=0.04
+    )
     expected.backward()
     gradients = take_gradients(policy)
 
