@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import tiny
 import torch
 from torch import Tensor, nn
 
@@ -56,3 +57,13 @@ def relative_error(got: dict[str, Tensor], expected: dict[str, Tensor]) -> float
     """The largest |got - expected| / |expected| over all parameters."""
     assert got.keys() == expected.keys() and expected
     return max(float((got[name] - grad).norm() / grad.norm().clamp(min=1e-8)) for name, grad in expected.items())
+
+
+def short_rows(policy: Policy) -> list[Row]:
+    """Four short completions, of a prompt with a picture and of one without."""
+    prompts = [
+        policy.encode(tiny.message("How many red dots?", 1), [tiny.picture(1)]),
+        policy.encode(tiny.message("What is 3 + 14?")),
+    ]
+    draw = torch.Generator().manual_seed(1)
+    return [(prompts[o], torch.randint(8, 300, (n,), generator=draw)) for o, n in ((0, 5), (0, 9), (1, 1), (1, 7))]

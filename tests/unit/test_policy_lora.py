@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from naive import short_rows
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -41,18 +42,9 @@ def adapted(folder: Path, lora: LoraConfig = LORA, moved: bool = True, **setting
     return policy
 
 
-def rows(policy: Policy) -> list[Row]:
-    prompts = [
-        policy.encode(tiny.message("How many red dots?", 1), [tiny.picture(1)]),
-        policy.encode(tiny.message("What is 3 + 14?")),
-    ]
-    draw = torch.Generator().manual_seed(1)
-    return [(prompts[o], torch.randint(8, 300, (n,), generator=draw)) for o, n in ((0, 5), (0, 9), (1, 1), (1, 7))]
-
-
 @torch.no_grad()
 def scores(policy: Policy) -> Tensor:
-    return completion_logprobs(policy, rows(policy)).values
+    return completion_logprobs(policy, short_rows(policy)).values
 
 
 def train(policy: Policy, optimizer: Optimizer, steps: int) -> list[float]:
@@ -99,7 +91,7 @@ def test_a_reference_in_between_leaves_the_gradient(one: Path) -> None:
     def gradients(ask: Callable[[Policy], None]) -> list[Tensor]:
         policy = adapted(one)
         with policy.updating():
-            values = completion_logprobs(policy, rows(policy)).values
+            values = completion_logprobs(policy, short_rows(policy)).values
             ask(policy)
             values.sum().backward()
         return [value.grad for _, value in policy.named_trainable() if value.grad is not None]
@@ -136,7 +128,7 @@ def test_the_saved_folder_is_a_plain_model_that_says_the_same(folder: Path, tmp_
     assert not any(report.values())
     assert {p.name for p in folder.iterdir()} <= {p.name for p in (tmp_path / "merged").iterdir()}
     values = []
-    for row in rows(policy):
+    for row in short_rows(policy):
         model.model.rope_deltas = None
         values.append(naive(model.eval(), row))
     torch.testing.assert_close(torch.cat(values), expected, atol=2e-5, rtol=0)

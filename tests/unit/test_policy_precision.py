@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
+from naive import short_rows
 from torch import Tensor
 
 from metis_rise.engines.base import Request, SamplingParams
 from metis_rise.engines.native import NativeEngine
 from metis_rise.errors import InputError
-from metis_rise.policy.forward import Row, completion_logprobs, score
+from metis_rise.policy.forward import completion_logprobs, score
 from metis_rise.policy.model import Policy
 from metis_rise.policy.optimizer import Optimizer
 from metis_rise.policy.prompt import Prompt
@@ -27,20 +28,11 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return tiny.write_folder(tmp_path_factory.mktemp("model"), request.param)
 
 
-def rows(policy: Policy) -> list[Row]:
-    prompts = [
-        policy.encode(tiny.message("How many red dots?", 1), [tiny.picture(1)]),
-        policy.encode(tiny.message("What is 3 + 14?")),
-    ]
-    draw = torch.Generator().manual_seed(1)
-    return [(prompts[o], torch.randint(8, 300, (n,), generator=draw)) for o, n in ((0, 5), (0, 9), (1, 1), (1, 7))]
-
-
 def update(policy: Policy, budget: int | None = None) -> tuple[Tensor, dict[str, Tensor]]:
     """Log-probabilities in the order of `rows`, and the gradients of their sum."""
     found: dict[int, Tensor] = {}
     with policy.updating():
-        for scored in score(policy, rows(policy), token_budget=budget):
+        for scored in score(policy, short_rows(policy), token_budget=budget):
             scored.logprobs.values.sum().backward()
             pieces = torch.split(scored.logprobs.values.detach(), scored.logprobs.lengths)
             found |= dict(zip(scored.members, pieces, strict=True))
@@ -87,7 +79,7 @@ def test_recomputed_layers_say_the_same(folder: Path, train: str, budget: int | 
 def test_layers_are_recomputed_only_while_updating(folder: Path) -> None:
     policy = Policy.load(folder, gradient_checkpointing=True)
     calls = layer_calls(policy)
-    completion_logprobs(policy, rows(policy)).values.sum().backward()
+    completion_logprobs(policy, short_rows(policy)).values.sum().backward()
     assert sum("language_model" in name for name in calls) == 1
     with pytest.raises(ZeroDivisionError), policy.updating():
         assert policy.model.training

@@ -1,4 +1,4 @@
-"""Shared-prefix attention on the CPU: no copy of a prompt's keys, no masked-out work.
+"""Shared-prefix attention on the CPU: no copy of a prompt's keys, no mask over completions that are not seen.
 
 A completion's attention to its prompt and to itself are two calls whose results are merged by their log-sum-exp. All
 completion tokens of a prompt look at it in one call without a mask. In the backward pass each call gets the merged
@@ -6,7 +6,8 @@ output and the merged log-sum-exp, with which its kernel computes exactly its sh
 ring attention rests on, arXiv 2310.01889); autograd through the merge would be wrong, since the kernel does not
 differentiate its log-sum-exp.
 
-Every call reads its tensors where they lie; query heads that share a key head see it through a stride of zero.
+Calls read their tensors where they lie, and query heads that share a key head see it through a stride of zero. Only
+completions of differing lengths are gathered for their look at themselves, padded by a fifth at most (`layout`).
 """
 
 from __future__ import annotations
