@@ -21,10 +21,12 @@ class AnswerType(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a completion ended."""
+    """Why a completion ended: an end token, the limit of tokens, a stop string, or a sampler that gave it up."""
 
     EOS = "eos"
     LENGTH = "length"
+    STOP = "stop"
+    ABORT = "abort"
 
 
 class Bucket(StrEnum):

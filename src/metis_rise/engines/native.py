@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -26,6 +26,8 @@ class NativeEngine:
     A request that passes that alone is a batch of its own.
     """
 
+    remote = False
+
     def __init__(self, policy: Policy, encode: Callable[[Problem], Prompt], max_batch_tokens: int = 32768) -> None:
         """`encode` turns a problem into the prompt that `policy` sees."""
         self.policy = policy
@@ -41,6 +43,13 @@ class NativeEngine:
             for window in self._windows(same):
                 for batch in self._batches(window):
                     yield from self._run(batch)
+
+    def push(self) -> Mapping[str, float]:
+        """Nothing to do: the policy's own weights are sampled from."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing to do."""
 
     def _windows(self, requests: Iterable[Request]) -> Iterator[list[Encoded]]:
         window: list[Encoded] = []

@@ -163,6 +163,6 @@ def sample_judged(
 
 def judged(problem: Problem, trajectory: Trajectory, source: str) -> Trajectory:
     """The trajectory with the verifier's verdict, its chain checked where the problem has a checker."""
-    verdict = judge(problem, trajectory.text, ended=trajectory.stop is StopReason.EOS)
+    verdict = judge(problem, trajectory.text, ended=trajectory.stop in (StopReason.EOS, StopReason.STOP))
     fault = check_chain(problem, trajectory.text)
     return trajectory.judged(verdict, source, fault)

@@ -182,7 +182,7 @@ class _Slopes:
         key_slope, value_slope = torch.zeros(key.shape), torch.zeros(value.shape)
         for share in range(work.query.shape[2]):
             grad, query, output, normalizers = (states[:, :, :, share].transpose(1, 2) for states in parts)
-            slopes = _backward(grad, query, key, value, output, normalizers.contiguous(), 0.0, True, scale=work.scaling)
+            slopes = _causal_backward(grad, query, key, value, output, normalizers.contiguous(), work.scaling)
             put(self.query[:, :, share], bunch, slopes[0].transpose(1, 2))
             key_slope += slopes[1]
             value_slope += slopes[2]
