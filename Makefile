@@ -1,19 +1,20 @@
 # make demo   the whole method on this machine's CPU (makes .venv itself)
 # make test   every test suite, each with its seconds
 # make lint   ruff and mypy
-# make bench  speed of sampling, policy update and fine-tuning against what others do (docs/benchmarks.md)
+# make bench  speed of sampling, policy update, fine-tuning and a GRPO step against others (docs/benchmarks.md)
 # make wheel  dist/*.whl
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
-SUITES := unit cli slow
+SERVER := .venv-vllm/installed
+SUITES := unit cli slow vllm
 
 .PHONY: demo test lint bench wheel clean
 
 demo: $(STAMP)
 	$(BIN)/rise run tiny
 
-test: $(STAMP)
+test: $(STAMP) $(SERVER)
 	@set -e; for suite in $(SUITES); do \
 	  start=$$(date +%s); \
 	  echo "== tests/$$suite"; \
@@ -30,12 +31,13 @@ bench: $(STAMP)
 	$(BIN)/rise bench rollout
 	$(BIN)/rise bench update
 	$(BIN)/rise bench sft
+	$(BIN)/rise bench step
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:
-	rm -rf .venv dist build
+	rm -rf .venv .venv-vllm dist build
 
 # torch comes first and alone, so that its wheel may be chosen by the machine (CPU or CUDA) before the rest is resolved.
 $(STAMP): pyproject.toml constraints.txt
@@ -43,3 +45,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q torch==2.13.0
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[test]'
 	touch $(STAMP)
+
+# A vLLM server for tests/vllm, in an environment of its own.
+$(SERVER): tests/vllm/install.py
+	$(PYTHON) tests/vllm/install.py

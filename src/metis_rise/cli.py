@@ -182,38 +182,90 @@ def report(
 
 
 @app.command()
+def serve(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="`tiny`, a model folder or a hub id.")],
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="VLLM_OPTION", help="After `--`: further options of vLLM's own server."),
+    ] = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Where it listens.")] = 8000,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host",
+            help="Address it listens on. Whoever reaches the server can replace its weights and run its methods: "
+            "leave this machine only inside a network that you trust.",
+        ),
+    ] = "127.0.0.1",
+    gpus: Annotated[int, typer.Option("--gpus", "--tensor-parallel", min=1, help="GPUs that share the model.")] = 1,
+    max_model_len: Annotated[
+        int | None, typer.Option("--max-model-len", min=1, help="Longest prompt and completion together, in tokens.")
+    ] = None,
+    max_num_seqs: Annotated[int, typer.Option("--max-num-seqs", min=1, help="Completions computed at once.")] = 128,
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"],
+        typer.Option("--dtype", help="Number format; auto is bfloat16 on GPUs and float32 without."),
+    ] = "auto",
+    python: Annotated[
+        str, typer.Option("--python", help="A Python whose environment has vLLM.", show_default="this one")
+    ] = sys.executable,
+    debug: Debug = False,
+) -> None:
+    """Start a vLLM server that a recipe with engine.kind=server can sample from and push weights to.
+
+    Example: rise serve tiny --port 8000 --python vllm/bin/python
+    """
+    with _exit_codes(debug):
+        _say_loading()
+        from metis_rise.engines.server import launch
+
+        options = launch.ServeOptions(
+            model, host, port, gpus, max_model_len, max_num_seqs, dtype, python, tuple(more or ())
+        )
+        raise typer.Exit(launch.serve(options))
+
+
+@app.command()
 def bench(
     kind: Annotated[
-        Literal["rollout", "update", "sft"], typer.Argument(metavar="rollout|update|sft", help="What to measure.")
+        Literal["rollout", "update", "sft", "step"],
+        typer.Argument(metavar="rollout|update|sft|step", help="What to measure."),
     ],
-    cases: Annotated[
-        Literal["small", "full"] | None,
-        typer.Option("--cases", help="rollout: small (when not given) or full, which adds larger pictures."),
-    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="update: all cases, not the five goal cases.")] = False,
     ragged: Annotated[
         bool, typer.Option("--ragged", help="update, sft: completions of an eighth of the full length and more.")
     ] = False,
     against: Annotated[
-        Literal["trl"] | None, typer.Option("--against", help="update, sft: TRL's own loss step too (extra bench).")
+        Literal["trl", "vllm"] | None,
+        typer.Option(
+            "--against",
+            help="trl (update, sft): TRL's own loss step too (extra bench). vllm (rollout): vLLM on the CPU, alone.",
+        ),
+    ] = None,
+    vllm_python: Annotated[
+        Path | None,
+        typer.Option("--vllm-python", help="Python of the environment that has vLLM; else .venv-vllm/bin/python."),
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads that torch computes with.")] = 1,
     memory: Annotated[
         bool | None,
-        typer.Option("--memory/--no-memory", help="Measure peak memory too, a process per arm; rollout: not unasked."),
+        typer.Option(
+            "--memory/--no-memory", help="Measure peak memory too, a process per arm; rollout, step: not unasked."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Measure sampling, the policy update or supervised fine-tuning against the same work done by others.
+    """Measure sampling, the policy update, fine-tuning or a whole GRPO step against the same work done by others.
 
     Example: rise bench update --json
     """
     with _exit_codes(debug):
         _say_loading()
         from metis_rise.bench import command
+        from metis_rise.bench.options import Options
 
-        options = command.Options(cases, everything, ragged, against, threads, memory)
+        options = Options(everything, ragged, against, vllm_python, threads, memory)
         command.run(kind, options, as_json=as_json)
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 from tqdm import tqdm
@@ -14,6 +15,8 @@ from tqdm import tqdm
 from metis_rise.errors import InputError
 
 _BLOCK = 1 << 16
+# A server that is taken out is noted from another thread than the one that writes what was sampled.
+_APPENDING = Lock()
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -47,12 +50,17 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Append one JSON line per row and sync; a torn last line left by a crash is cut off first.
 
-    Makes the parent folders.
+    Makes the parent folders. Threads of one process may append to one file.
 
     Raises:
         ValueError: a row holds NaN or an infinity, which JSON has no word for.
     """
     data = b"".join(json_line(row) for row in rows)
+    with _APPENDING:
+        _append(path, data)
+
+
+def _append(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
     with path.open("ab" if new else "r+b") as file:

@@ -95,7 +95,8 @@ class Run:
             name: name of this run, one plain folder name.
             recipe: the resolved recipe, plain JSON values.
             fresh: delete what is there first. Ask the user before you pass it.
-            may_change: dotted keys that a run may be taken up with other values of; the new ones are recorded.
+            may_change: dotted keys that a run may be taken up with other values of, lists as a whole; the new ones
+                are recorded.
 
         Raises:
             InputError: a bad name, a folder that is no run, or a run of another recipe (names the differing keys).
@@ -111,7 +112,7 @@ class Run:
         run = cls(path)
         there = (path / _RECIPE).is_file()
         changed = _differences(path, recipe) if there else {}
-        if not changed.keys() <= set(may_change):
+        if not {re.sub(r"\.\d+$", "", key) for key in changed} <= set(may_change):
             said = ", ".join(f"{key} ({old} there, {new} here)" for key, (old, new) in changed.items())
             raise InputError(
                 f"{path}: this run belongs to another recipe: {said}; choose another --name, "

@@ -169,6 +169,11 @@ class Group:
         """Share of trajectories that are right and well formed; 0.0 for an empty group."""
         return mean_strict(self.trajectories)
 
+    @property
+    def aborted(self) -> bool:
+        """Whether the sampler gave up a trajectory: what it is worth is then not known."""
+        return any(t.stop is StopReason.ABORT for t in self.trajectories)
+
 
 def mean_strict(trajectories: Sequence[Trajectory]) -> float:
     """Share of `trajectories` that are right and well formed; 0.0 when there are none."""

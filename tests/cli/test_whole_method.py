@@ -175,7 +175,7 @@ def test_a_damaged_run_is_not_replaced(whole: tuple[Path, str], tmp_path: Path):
 
 def steps(journal: Path) -> list[tuple[int, dict[str, float]]]:
     """RL steps with all figures but times, and how often the vision tower ran: after a kill its cache is empty."""
-    moving = ("seconds", "tokens_per_second", "images_encoded")
+    moving = ("seconds", "tokens_per_second", "waiting", "images_encoded")
     if not journal.exists():
         return []
     return [

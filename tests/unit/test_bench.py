@@ -8,15 +8,14 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
 from metis_rise.bench import command, measure
-from metis_rise.bench.cases import Case, rollout_cases, sft_cases, update_cases
-from metis_rise.bench.command import Options
+from metis_rise.bench.cases import Case, Fresh, rollout_cases, sft_cases, step_cases, update_cases
 from metis_rise.bench.model import Sizes
+from metis_rise.bench.options import Options
 from metis_rise.bench.rollout import rollout_arms
 from metis_rise.bench.setup import Setup
 from metis_rise.bench.table import table
@@ -26,8 +25,9 @@ from metis_rise.errors import InputError
 
 CASE = Case(image_tokens=16, completion_tokens=12, group_size=3, prompts=2)
 SMALL = Sizes(64, 2, 2, 1, 96, 1024, 32, 2, 2, 64)
+PATCHES = 16 * 4
 # The likeliest token has all the probability then, though completions of a group are still drawn one by one.
-ALL_BUT_GREEDY = 1e-4
+ALL_BUT_GREEDY = 1e-5
 
 
 @pytest.fixture(autouse=True)
@@ -38,21 +38,15 @@ def restored_threads() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.write_folder(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def bench(folder: Path) -> Workbench:
-    return Workbench.load(folder)
-
-
-def count_patches(module: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The list that will hold the patches of each pass through the vision tower `module`."""
-    seen: list[int] = []
-    whole = module.forward
-    monkeypatch.setattr(module, "forward", lambda pixels, *a, **k: seen.append(len(pixels)) or whole(pixels, *a, **k))
-    return seen
+def bench() -> Workbench:
+    made = Workbench.study(SMALL)
+    with torch.no_grad():
+        # A random model with tied embeddings repeats its last token, whatever it sees, unless its layers weigh more.
+        for model in (made.policy.model, made.plain):
+            for name, value in model.named_parameters():
+                if "proj" in name or "qkv" in name:
+                    value *= 8
+    return made
 
 
 def test_rollout_arms_draw_the_same_tokens(bench: Workbench):
@@ -64,12 +58,12 @@ def test_rollout_arms_draw_the_same_tokens(bench: Workbench):
     assert not torch.equal(tokens["ours"][0], tokens["ours"][3]), "prompts must differ for this to mean anything"
 
 
-def test_rollout_arms_sample_full_length_completions_that_differ(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    eager = Workbench.load(folder)
+def test_rollout_arms_sample_full_length_completions_that_differ(monkeypatch: pytest.MonkeyPatch):
+    eager = Workbench.study(SMALL)
     ends = torch.tensor(eager.policy.eos_ids)
     with torch.no_grad():
         for model in (eager.policy.model, eager.plain):
-            model.lm_head.weight[ends] *= 6
+            model.lm_head.weight[ends] *= 40
     for name, arm in rollout_arms(eager, CASE).items():
         drawn = arm()
         assert drawn.shape == (6, 12), name
@@ -80,26 +74,40 @@ def test_rollout_arms_sample_full_length_completions_that_differ(folder: Path, m
     assert torch.isin(drawn, ends).any(), "without the ban completions must end for this test to mean anything"
 
 
-def test_every_round_encodes_the_pictures_anew(bench: Workbench, monkeypatch: pytest.MonkeyPatch):
-    """What the policy remembers of pictures must not make a later round cheaper."""
-    seen = count_patches(bench.policy.core.visual, monkeypatch)
-    arm = rollout_arms(bench, CASE)["ours"]
-    for _ in range(2):
-        seen.clear()
-        arm()
-        assert seen == [CASE.prompts * CASE.image_tokens * 4]
+def test_every_rollout_encodes_new_pictures(bench: Workbench, monkeypatch: pytest.MonkeyPatch):
+    """Ours encodes each picture once, `generate` each copy; equal rounds of two arms have equal pictures."""
+    seen: dict[str, list[set[float]]] = {}
+    copies = {"ours": 1, "generate": 3, "num_return_sequences": 1}
+    for name, arm in rollout_arms(bench, CASE).items():
+        visual = (bench.policy.core if name == "ours" else bench.plain.model).visual
+        whole, pixels = visual.forward, []
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                visual, "forward", lambda p, *a, whole=whole, to=pixels, **k: to.append(p) or whole(p, *a, **k)
+            )
+            for _ in range(2):
+                arm()
+        assert [len(each) for each in pixels] == [copies[name] * CASE.prompts * PATCHES] * 2, name
+        assert not torch.equal(*pixels), name
+        seen[name] = [set(each.view(-1, PATCHES, each.shape[-1]).sum((1, 2)).tolist()) for each in pixels]
+    assert len(seen["ours"][0] | seen["ours"][1]) == 2 * CASE.prompts
+    assert seen["ours"] == seen["generate"] == seen["num_return_sequences"]
 
 
-def test_peers_repeat_what_they_are_said_to(bench: Workbench, monkeypatch: pytest.MonkeyPatch):
-    seen = count_patches(bench.plain.model.visual, monkeypatch)
-    patches = CASE.prompts * CASE.image_tokens * 4
-    arms = rollout_arms(bench, CASE)
-    passes = {}
-    for name in ("generate", "num_return_sequences"):
-        seen.clear()
-        arms[name]()
-        passes[name] = sum(seen)
-    assert passes == {"generate": 3 * patches, "num_return_sequences": patches}
+def test_fresh_input_is_made_outside_the_measured_time(monkeypatch: pytest.MonkeyPatch):
+    clock = [0.0]
+
+    def spend(seconds: float) -> torch.Tensor:
+        clock[0] += seconds
+        return torch.zeros(())
+
+    made: list[int] = []
+    arm = Fresh(lambda turn: spend(100.0) if made.append(turn) is None else None, lambda _: spend(2.0))
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: clock[0])
+    assert measure.interleaved_seconds({"ours": arm}, 3, lambda: None) == {"ours": [2.0, 2.0, 2.0]}
+    assert made == [0, 1, 2, 3]
+    arm()
+    assert made == [0, 1, 2, 3, 4]
 
 
 def test_ratios_are_taken_within_rounds_and_over_one_where_we_are_faster(monkeypatch: pytest.MonkeyPatch):
@@ -132,6 +140,7 @@ PEERS = {
     "rollout": {"generate", "num_return_sequences"},
     "update": {"repeated", "padding_free"},
     "sft": {"repeated", "padding_free"},
+    "step": {"trl"},
 }
 
 
@@ -159,12 +168,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 
 
 @pytest.mark.parametrize("kind", PEERS)
-def test_command_prints_the_contract(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_command_prints_the_contract(kind: str, monkeypatch: pytest.MonkeyPatch):
     real = command.measure
+    case = replace(CASE, prompts=1) if kind == "step" else CASE
     monkeypatch.setattr(
         command,
         "measure",
-        lambda setup, _, memory: real(replace(setup, spec=folder, sizes=SMALL), [CASE], memory=False, rounds=2),
+        lambda setup, _, memory: real(replace(setup, sizes=SMALL), [case], memory=False, rounds=2),
     )
     done = CliRunner().invoke(app, ["bench", kind, "--json"])
     assert done.exit_code == 0, done.output
@@ -173,14 +183,14 @@ def test_command_prints_the_contract(kind: str, folder: Path, monkeypatch: pytes
     assert {"torch", "transformers", "threads", "cores", "load_before", "attention"} <= result["environment"].keys()
     (row,) = result["rows"]
     assert row.keys() == {"case", "ratio", "spread", "seconds", "memory_mb"}
-    assert row["case"] == {"image_tokens": 16, "completion_tokens": 12, "group_size": 3, "prompts": 2}
+    assert row["case"] == {"image_tokens": 16, "completion_tokens": 12, "group_size": 3, "prompts": case.prompts}
     assert row["ratio"].keys() == row["spread"].keys() == PEERS[kind]
     assert row["seconds"].keys() == PEERS[kind] | {"ours"}
     for peer, (least, greatest) in row["spread"].items():
         assert 0 < least <= row["ratio"][peer] <= greatest
     assert row["memory_mb"] == {}
     shown = CliRunner().invoke(app, ["bench", kind]).stdout
-    assert all(peer in shown for peer in PEERS[kind]) and "2 x 3" in shown and "MB" not in shown
+    assert all(peer in shown for peer in PEERS[kind]) and f"{case.prompts} x 3" in shown and "MB" not in shown
 
 
 def test_table_shows_memory_where_it_was_measured():
@@ -194,21 +204,23 @@ def test_table_shows_memory_where_it_was_measured():
 def test_options_reach_the_measurement(asked: Asked):
     for line in (
         "rollout",
-        "rollout --cases full --memory --threads 2",
+        "rollout --memory --threads 2",
         "update",
         "update --all --no-memory",
         "update --ragged --against trl",
         "sft --ragged",
+        "step",
     ):
         done = CliRunner().invoke(app, ["bench", *line.split(), "--json"])
         assert done.exit_code == 0, done.output
     assert asked == [
-        (Setup("rollout"), rollout_cases("small"), False),
-        (Setup("rollout", threads=2), rollout_cases("full"), True),
+        (Setup("rollout"), rollout_cases(), False),
+        (Setup("rollout", threads=2), rollout_cases(), True),
         (Setup("update"), update_cases(everything=False, ragged=False), True),
         (Setup("update"), update_cases(everything=True, ragged=False), False),
         (Setup("update", trl=True), update_cases(everything=False, ragged=True), True),
         (Setup("sft"), sft_cases(ragged=True), True),
+        (Setup("step", trl=True), step_cases(), False),
     ]
 
 
@@ -222,17 +234,20 @@ def test_threads_are_those_asked_for_whatever_torch_had(threads: int):
 @pytest.mark.parametrize(
     ("line", "others"),
     [
-        ("update --cases full", "rollout"),
         ("rollout --all", "update"),
         ("sft --all", "update"),
         ("rollout --ragged", "update and sft"),
         ("rollout --against trl", "update and sft"),
+        ("step --against trl", "update and sft"),
+        ("update --against vllm", "rollout"),
+        ("update --vllm-python x", "rollout"),
     ],
 )
 def test_an_option_of_another_measurement_is_refused(line: str, others: str, asked: Asked):
     done = CliRunner().invoke(app, ["bench", *line.split()])
     assert done.exit_code == 2 and asked == []
-    assert f"{line.split()[1]} is an option of rise bench {others}, not of {line.split()[0]}" in done.stderr
+    name = " ".join(line.split()[1:]).removesuffix(" x")
+    assert f"{name} is an option of rise bench {others}, not of {line.split()[0]}" in done.stderr
 
 
 def test_memory_is_refused_where_it_cannot_be_measured(asked: Asked, monkeypatch: pytest.MonkeyPatch):
@@ -247,10 +262,11 @@ def test_memory_is_refused_where_it_cannot_be_measured(asked: Asked, monkeypatch
 
 
 def test_cases_are_those_of_the_docs():
-    small, full = rollout_cases("small"), rollout_cases("full")
-    assert [(c.image_tokens, c.completion_tokens) for c in small] == [(16, 32), (16, 64), (64, 32), (64, 64)]
-    assert full[:4] == small and {c.image_tokens for c in full[4:]} == {256}
-    assert {(c.group_size, c.prompts) for c in full} == {(8, 4)}
+    rollout, step = rollout_cases(), step_cases()
+    assert [(c.image_tokens, c.completion_tokens) for c in rollout] == [(64, 64), (256, 64), (1024, 64), (256, 256)]
+    assert {(c.prompts, c.group_size) for c in rollout} == {(2, 8)}
+    assert [(c.image_tokens, c.completion_tokens) for c in step] == [(256, 64), (1024, 64), (256, 256)]
+    assert {(c.prompts, c.group_size) for c in step} == {(1, 8)}
     goals = update_cases(everything=False, ragged=False)
     sizes = [(c.image_tokens, c.completion_tokens) for c in goals]
     assert sizes == [(64, 64), (256, 64), (256, 256), (1024, 64), (1024, 256)]

@@ -210,8 +210,9 @@ def test_ragged_lengths_lie_between_an_eighth_and_the_whole():
 
 def test_trl_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch):
     from metis_rise.bench import command
+    from metis_rise.bench.options import Options
     from metis_rise.errors import InputError
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"metis-rise\[bench\]"):
-        command.run("update", command.Options(against="trl"), as_json=True)
+        command.run("update", Options(against="trl"), as_json=True)

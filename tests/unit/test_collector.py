@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from metis_rise.recipe import RLConfig
-from metis_rise.stages.collector import Collector, KeptGroup
+from metis_rise.stages.collector import Collected, Collector, KeptGroup
 from metis_rise.stages.prompt_stream import PromptStream
-from metis_rise.types import AnswerType, Group, Problem, Trajectory, Verdict
+from metis_rise.types import AnswerType, Group, Problem, StopReason, Trajectory, Verdict
 
 
 def group(problem: Problem, accuracy: float, size: int = 4) -> Group:
@@ -151,3 +152,34 @@ def test_the_scorer_is_told_whether_a_group_is_trained_on_now():
     )
     kept = {kept.group.problem.id for kept in collector.collect(0).kept}
     assert len(told) == 7 and {name for name, now in told.items() if now} == kept and len(kept) == 4
+
+
+def test_what_the_sampler_gave_up_is_dropped_and_counts_as_nothing_else():
+    """Neither as wrong, nor as sampled, nor as what the problem's next draw depends on."""
+    world = World([0.5] * 4, refill_rounds=0)
+    noted: list[str] = []
+    stream = PromptStream(world.problems, seed=0, revisit=1.0)
+    stream.note = lambda problem, accuracy: noted.append(problem.id)  # type: ignore[method-assign]
+
+    def sample(problems: Sequence[Problem], step: int, turn: int) -> list[Group]:
+        whole, *rest = world.sample(problems, step, turn)
+        return [whole, *(Group(g.problem, (replace(g.trajectories[0], stop=StopReason.ABORT),)) for g in rest)]
+
+    collected = Collector(world.config, stream, sample, logprobs).collect(0)
+    assert len(collected.kept) == len(collected.sampled) == len(noted) == 1
+    assert collected.filter_rate == 0
+    assert +collected.dropped == {"given up by the sampler": 3}
+
+
+def test_groups_that_lag_too_far_behind_are_dropped():
+    versions = {"p0": (5, 5), "p1": (5, 3), "p2": (4, 4), "p3": (2, 5)}
+    kept = []
+    for name, pair in versions.items():
+        whole = group(Problem(name, "q", "1", AnswerType.NUMBER), 0.5, size=2)
+        sampled = tuple(replace(t, weights_version=v) for t, v in zip(whole.trajectories, pair, strict=True))
+        kept.append(KeptGroup(Group(whole.problem, sampled), 7 if name == "p1" else 8, ()))
+    assert [one.lag(5) for one in kept] == [0, 2, 1, 3]
+    collected = Collected(kept=kept)
+    collected.drop_stale(5, lambda one: 2 if one.step == 7 else 0)
+    assert [one.group.problem.id for one in collected.kept] == ["p0", "p1"]
+    assert collected.dropped == {"weights too old": 2}

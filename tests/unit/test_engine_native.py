@@ -1,74 +1,37 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import tiny
 import torch
+from sampling_cases import forwarded, greedy_reference, make_policy, make_prompts, problem, sample
 
 from metis_rise.engines.base import Request, SamplingParams
 from metis_rise.engines.choice import Chooser, uniforms
-from metis_rise.engines.native import NativeEngine
 from metis_rise.policy.forward import completion_logprobs
 from metis_rise.policy.model import Policy
 from metis_rise.policy.prompt import Prompt
-from metis_rise.types import AnswerType, Group, Problem, StopReason
+from metis_rise.recipe.model import LoraConfig
+from metis_rise.types import StopReason
 
 GREEDY = SamplingParams(temperature=0, max_tokens=40)
-QUESTIONS = ("How many?", "What does the clock say 25 minutes later, step by step?", "Compare the pictures.", "3 + 14?")
 
 
 @pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl"])
 def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Policy:
-    policy = Policy.load(tiny.write_folder(tmp_path_factory.mktemp("model"), request.param))
-    # A random model all but never ends; this makes some rows end early, some late, some not at all.
-    with torch.no_grad():
-        policy.model.lm_head.weight[policy.eos_ids[0]] *= 2.0
-    return policy
+    return make_policy(tmp_path_factory.mktemp("model"), request.param)
 
 
 @pytest.fixture(scope="module")
 def prompts(policy: Policy) -> dict[str, Prompt]:
-    """Ragged: one picture, one picture, two pictures of different sizes, none."""
-    pictures = [[tiny.picture(1)], [tiny.picture(2)], [tiny.picture(3), tiny.picture(4, 57, 120)], []]
-    return {
-        f"p{i}": policy.encode(tiny.message(text, len(images)), images)
-        for i, (text, images) in enumerate(zip(QUESTIONS, pictures, strict=True))
-    }
-
-
-def problem(name: str) -> Problem:
-    return Problem(name, "question", "1", AnswerType.NUMBER)
-
-
-def sample(
-    policy: Policy, prompts: dict[str, Prompt], requests: Sequence[Request], budget: int = 32768
-) -> dict[str, Group]:
-    engine = NativeEngine(policy, lambda p: prompts[p.id], budget)
-    groups = list(engine.sample(requests))
-    assert len(groups) == len(requests)
-    return {group.problem.id: group for group in groups}
-
-
-def greedy_reference(policy: Policy, prompt: Prompt) -> list[int]:
-    pictures = {"pixel_values": prompt.pixel_values, "image_grid_thw": prompt.image_grid_thw} if prompt.key else {}
-    policy.core.rope_deltas = None
-    ids = policy.model.generate(
-        input_ids=prompt.input_ids[None],
-        attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
-        mm_token_type_ids=prompt.mm_token_type_ids[None],
-        **pictures,
-        do_sample=False,
-        max_new_tokens=GREEDY.max_tokens,
-        suppress_tokens=list(policy.banned_ids),
-    )
-    return ids[0, len(prompt) :].tolist()
+    return make_prompts(policy)
 
 
 def test_greedy_is_token_identical_to_generate(policy: Policy, prompts: dict[str, Prompt]) -> None:
     groups = sample(policy, prompts, [Request(problem(name), 1, GREEDY) for name in prompts])
     for name, prompt in prompts.items():
-        assert list(groups[name].trajectories[0].tokens) == greedy_reference(policy, prompt), name
+        assert list(groups[name].trajectories[0].tokens) == greedy_reference(policy, prompt, GREEDY.max_tokens), name
 
 
 @pytest.mark.parametrize(
@@ -153,30 +116,19 @@ def test_banned_ids_are_never_taken(
 def test_a_picture_and_a_prompt_go_through_the_model_once(policy: Policy) -> None:
     prompt = policy.encode(tiny.message("How many?", 1), [tiny.picture(55)])
     patches: list[int] = []
-    tokens: list[int] = []
-    hooks = [
-        policy.core.visual.register_forward_pre_hook(lambda module, args: patches.append(len(args[0]))),
-        policy.core.language_model.register_forward_pre_hook(
-            lambda module, args, kwargs: tokens.append(kwargs["inputs_embeds"][..., 0].numel()), with_kwargs=True
-        ),
-    ]
-    sample(policy, {"p": prompt}, [Request(problem("p"), 8, SamplingParams(max_tokens=5), seed=1)])
-    for hook in hooks:
-        hook.remove()
+    hook = policy.core.visual.register_forward_pre_hook(lambda module, args: patches.append(len(args[0])))
+    with forwarded(policy) as tokens:
+        sample(policy, {"p": prompt}, [Request(problem("p"), 8, SamplingParams(max_tokens=5), seed=1)])
+    hook.remove()
     assert prompt.pixel_values is not None
     assert patches == [len(prompt.pixel_values)]
     assert tokens[0] == len(prompt) and max(tokens[1:]) <= 8
 
 
 def test_finished_rows_are_dropped(policy: Policy, prompts: dict[str, Prompt]) -> None:
-    computed: list[int] = []
-    hook = policy.core.language_model.register_forward_pre_hook(
-        lambda module, args, kwargs: computed.append(len(kwargs["inputs_embeds"])), with_kwargs=True
-    )
-    groups = sample(
-        policy, prompts, [Request(problem(name), 16, SamplingParams(max_tokens=60), seed=8) for name in prompts]
-    )
-    hook.remove()
+    params = SamplingParams(max_tokens=60)
+    with forwarded(policy) as computed:
+        groups = sample(policy, prompts, [Request(problem(name), 16, params, seed=8) for name in prompts])
     needed = sum(len(t.tokens) - 1 for g in groups.values() for t in g.trajectories)
     assert needed <= sum(computed[1:]) <= 1.25 * needed + 64
 
@@ -189,6 +141,24 @@ def test_sampling_leaves_no_graph_and_the_mode_as_it_was(policy: Policy, prompts
     # Features that were cached while sampling must be usable in training.
     completion_logprobs(policy, [(prompts["p0"], torch.tensor([20]))]).values.sum().backward()
     policy.model.zero_grad()
+
+
+def test_adapters_are_sampled_from(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    policy = Policy.load(tiny.write_folder(tmp_path), lora=LoraConfig(rank=4))
+    random = torch.Generator().manual_seed(0)
+    for _, value in policy.named_trainable():
+        value.data.normal_(0, 0.3, generator=random)
+    prompts = make_prompts(policy)
+    (group,) = sample(policy, prompts, [Request(problem("p0"), 3, SamplingParams(max_tokens=12), seed=3)]).values()
+    rows = [(prompts["p0"], torch.tensor(t.tokens)) for t in group.trajectories]
+    with torch.no_grad():
+        scored = completion_logprobs(policy, rows).values
+        with policy.without_adapters():
+            other = completion_logprobs(policy, rows).values
+    got = torch.tensor([value for t in group.trajectories for value in t.logprobs])
+    torch.testing.assert_close(got, scored, atol=1e-4, rtol=0)
+    assert (got - other).abs().max() > 0.1
 
 
 def test_draws_follow_the_distribution() -> None:
@@ -226,6 +196,26 @@ def test_extreme_draws_do_not_take_a_banned_token() -> None:
     draws = torch.tensor([0.0, 1.0], dtype=torch.float64)
     tokens, _ = Chooser(SamplingParams(), [0, 3], torch.device("cpu"))(logits, draws)
     assert tokens.tolist() == [1, 2]
+
+
+def test_a_banned_token_may_have_all_the_probability() -> None:
+    logits = torch.tensor([[1.0, 0.0, 900.0], [0.0, 1.0, 900.0]])
+    draws = torch.tensor([0.5, 0.5], dtype=torch.float64)
+    for params in (SamplingParams(), SamplingParams(temperature=0), SamplingParams(top_p=0.9), SamplingParams(top_k=1)):
+        tokens, logp = Chooser(params, [2], torch.device("cpu"))(logits, draws)
+        assert tokens.tolist() == [0, 1]
+        assert logp.tolist() == [-899.0, -899.0]
+
+
+@pytest.mark.parametrize("vocabulary", [5, 128, 129, 1000])
+def test_draws_invert_the_running_sum(vocabulary: int) -> None:
+    logits = torch.randn(1, vocabulary, generator=torch.Generator().manual_seed(0)).expand(999, vocabulary) * 3
+    banned = [0, vocabulary // 2, vocabulary - 1]
+    draws = torch.linspace(0, 1, 1001, dtype=torch.float64)[1:-1]
+    tokens, _ = Chooser(SamplingParams(), banned, torch.device("cpu"))(logits, draws)
+    allowed = logits[0].double().index_fill(0, torch.tensor(banned), -torch.inf)
+    running = allowed.softmax(-1).cumsum(-1)
+    assert tokens.tolist() == torch.searchsorted(running, draws).tolist()
 
 
 def test_uniforms_depend_on_seed_and_sample_only() -> None:

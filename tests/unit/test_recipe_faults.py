@@ -70,6 +70,11 @@ def test_an_unknown_key_in_a_file_names_the_file(tmp_path: Path):
         ("diagnose.mastered_at=0", "diagnose.mastered_at = 0: must be greater than 0"),
         ("diagnose.absent_at=1", "diagnose.absent_at = 1: must be less than 1"),
         ("problems.train=a.jsonl", "problems.train = 'a.jsonl': must be null for problems.kind=world"),
+        ("engine.kind=server", "engine.urls = []: must name at least one server with engine.kind=server"),
+        ("engine.urls=[http://a:1]", "engine.urls = ['http://a:1']: must be empty unless engine.kind=server"),
+        ("engine.urls=[a:8000]", "engine.urls.0 = 'a:8000': must match"),
+        ("rl.max_staleness=1", "rl.max_staleness = 1: must be 0 unless engine.kind=server"),
+        ("rl.max_staleness=2", "rl.max_staleness = 2: must be less than or equal to 1"),
         ("problems.kind=jsonl", "problems.train = null: must be a JSONL file"),
     ],
 )
@@ -87,6 +92,28 @@ def test_rules_across_fields():
         ["diagnose.absent_at=0.5", "diagnose.mastered_at=0.5"]
     )
     assert "there is nothing to score" in fault(["evaluate.greedy=false", "evaluate.sampled=false"])
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("sampling.top_p=0.9", "sampling.top_p = 0.9: must be 1 with engine.kind=server: RL's importance correction"),
+        ("sampling.top_k=20", "sampling.top_k = 20: must be 0 with engine.kind=server: RL's importance correction"),
+        ("rl.old_logprobs=sampler", "rl.old_logprobs = 'sampler': must be 'auto' or 'trainer' with engine.kind=server"),
+        ("engine.urls=[http://a:1, http://a:1]", "must name each server once"),
+    ],
+)
+def test_what_servers_cannot_be_combined_with(override: str, said: str):
+    servers = ["engine.kind=server", "engine.urls=[http://a:1, http://b:1]"]
+    assert said in fault([*servers, override])
+    assert load_recipe("tiny", [*servers, "rl.max_staleness=1"]).engine.urls == ("http://a:1", "http://b:1")
+
+
+def test_a_folder_for_weights_is_refused_where_there_are_no_files():
+    servers = ["engine.kind=server", "engine.urls=[http://a:1]", "engine.weights_folder=/w"]
+    assert load_recipe("tiny", servers).engine.weights_folder == "/w"
+    said = "engine.weights_folder = '/w': must be null with engine.push=nccl"
+    assert said in fault([*servers, "engine.push=nccl"])
 
 
 def test_several_faults_are_one_line_each():

@@ -90,3 +90,8 @@ def test_sft_steps_run_on_over_the_curriculum_stages(tmp_path: Path) -> None:
     assert [name for name, _, _ in training.legend] == ["self-distilled", "expert", "mixed"]
     assert "mixed, step 120:" in training.svg
     assert re.findall(r"held out, step (\d+):", held_out.svg) == ["0", "20", "40", "40", "60", "80", "80", "100", "120"]
+
+
+def test_tiny_values_have_ticks_that_differ():
+    """A divergence of 1e-13 is what rounding makes of two passes that are the same."""
+    assert ticks(0, 3.2e-13) == [0, 1e-13, 2e-13, 3e-13, 4e-13]

@@ -24,7 +24,7 @@ from metis_rise.problems.images import ImageStore
 from metis_rise.recipe import LoraConfig, RLConfig
 from metis_rise.stages import update
 from metis_rise.stages.collector import KeptGroup
-from metis_rise.stages.update import Updater, token_counts
+from metis_rise.stages.update import Start, Updater, token_counts
 from metis_rise.stages.workshop import Bench, Prompts
 from metis_rise.types import AnswerType, Group, Problem, Trajectory, Verdict
 
@@ -90,7 +90,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @dataclass
 class Stub:
-    """An optimizer that changes nothing and keeps the gradients of each step; the n-th norm is n."""
+    """An optimizer that changes no weight and keeps the gradients of each step; the n-th norm is n."""
 
     policy: Policy
     gradients: list[dict[str, Tensor]] = field(default_factory=list)
@@ -99,6 +99,7 @@ class Stub:
     def step(self, lr: float) -> float:
         self.gradients.append(take_gradients(self.policy))
         self.rates.append(lr)
+        self.policy.version += 1
         return float(len(self.rates))
 
 
@@ -109,9 +110,12 @@ def rows_of(bench: Bench, groups: Sequence[KeptGroup]) -> list[Row]:
 
 
 def make_groups(
-    place: Place, bench: Bench, specs: Sequence[Spec] = SPECS, old: float = 0.3, sampler: float = 0.5, step: int = STEP
+    place: Place, bench: Bench, specs: Sequence[Spec] = SPECS, old: float = 0.3, sampler: float = 0.5
 ) -> list[KeptGroup]:
-    """Groups of random completions; `old` and `sampler` are the deviations of theirs from the policy's own scores."""
+    """Groups of random completions as if the policy had sampled them.
+
+    `old` and `sampler` are the deviations of theirs from the policy's own scores.
+    """
     draw = torch.Generator().manual_seed(5)
     groups = []
     for name, lengths, verdicts, _ in specs:
@@ -119,23 +123,32 @@ def make_groups(
             Trajectory(name, i, "", tuple(torch.randint(8, 300, (n,), generator=draw).tolist()), verdict=verdict)
             for i, (n, verdict) in enumerate(zip(lengths, verdicts, strict=True))
         ]
-        group = KeptGroup(Group(place.problems[name], tuple(trajectories)), step, ())
+        group = KeptGroup(Group(place.problems[name], tuple(trajectories)), STEP, ())
         with torch.no_grad():
             scores = naive_logprobs(bench.policy, rows_of(bench, [group]), TEMPERATURE)[0]
         noisy = [
             torch.split(scores + noise * torch.randn(len(scores), generator=draw), lengths) for noise in (old, sampler)
         ]
         olds, samplers = ([tuple(row.tolist()) for row in rows] for rows in noisy)
-        drawn = tuple(replace(t, logprobs=row) for t, row in zip(trajectories, samplers, strict=True))
-        groups.append(KeptGroup(Group(place.problems[name], drawn), step, tuple(olds)))
+        version = bench.policy.version
+        drawn = tuple(
+            replace(t, logprobs=row, weights_version=version) for t, row in zip(trajectories, samplers, strict=True)
+        )
+        groups.append(KeptGroup(Group(place.problems[name], drawn), STEP, tuple(olds)))
     return groups
 
 
+def stale(kept: KeptGroup) -> KeptGroup:
+    """The group as if weights one update older had sampled it."""
+    older = [replace(t, weights_version=t.weights_version - 1) for t in kept.group.trajectories]
+    return replace(kept, group=Group(kept.group.problem, tuple(older)))
+
+
 def make_updater(
-    bench: Bench, stub: Stub, reference: Policy | None = None, rescored: bool = False, **config: Any
+    bench: Bench, stub: Stub, reference: Policy | None = None, start: Start = Start.SAMPLER, **config: Any
 ) -> Updater:
     settings = RLConfig(**{"overlong_buffer": 8, "micro_tokens": 4096, **config})
-    return Updater(bench, stub, settings, (TEMPERATURE, MAX_TOKENS), reference, rescored)  # type: ignore[arg-type]
+    return Updater(bench, stub, settings, (TEMPERATURE, MAX_TOKENS), reference, start)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -230,7 +243,7 @@ def test_an_update_has_the_gradient_of_the_naive_batch(
     groups = make_groups(place, bench, old=2e-3 if objective == "gspo" else 0.3)
     budget = splitting(bench, groups) if split else 4096
     updater = make_updater(bench, stub, objective=objective, loss_aggregation=aggregation, micro_tokens=budget)
-    figures = updater.update(groups, STEP, 0.25)
+    figures = updater.update(groups, 0.25)
     wanted = naive_update(bench, groups, objective=objective, aggregation=aggregation)
     assert stub.rates == [0.25] and figures["grad_norm"] == 1.0
     assert relative_error(stub.gradients[0], wanted.gradients) < 1e-4
@@ -257,8 +270,8 @@ def test_right_completions_become_likelier_and_wrong_ones_less(place: Place, obj
         return [float(row.sum()) for row in torch.split(values, [6, 9, 3, 8])]
 
     before = scores()
-    for step in range(3):
-        updater.update(groups, step, 1e-3)
+    for _ in range(3):
+        updater.update(groups, 1e-3)
     changes = [after - then for after, then in zip(scores(), before, strict=True)]
     assert optimizer.steps == 3
     assert [change > 0 for change in changes] == [True, False, False, True]
@@ -287,14 +300,14 @@ class Seen:
         return found
 
 
-@pytest.mark.parametrize("rescored", [False, True])
-def test_minibatches_share_the_groups_out(place: Place, rescored: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("start", [Start.SAMPLER, Start.SAMPLING])
+def test_minibatches_share_the_groups_out(place: Place, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples of the second part were drawn by weights that the first part's step has changed."""
     bench, stub = place.bench, Stub(place.bench.policy)
     seen = Seen(stub)
     monkeypatch.setattr(update, "score", seen.note(update.score))
     groups = make_groups(place, bench)
-    figures = make_updater(bench, stub, rescored=rescored, minibatches=2).update(groups, STEP, 0.25)
+    figures = make_updater(bench, stub, start=start, minibatches=2).update(groups, 0.25)
     parts = [seen.groups(step, groups) for step in range(2)]
     assert sorted(parts[0] + parts[1]) == [0, 1, 2, 3] and [len(part) for part in parts] == [2, 2]
     assert stub.rates == [0.25, 0.25] and len(seen.rows) == 2
@@ -302,7 +315,7 @@ def test_minibatches_share_the_groups_out(place: Place, rescored: bool, monkeypa
     gaps, sizes, means = [], [], []
     for number, part in enumerate(parts):
         chosen, specs = [groups[i] for i in part], [SPECS[i] for i in part]
-        wanted = naive_update(bench, chosen, specs, own=chosen if rescored and number == 0 else ())
+        wanted = naive_update(bench, chosen, specs, own=chosen if start is Start.SAMPLING and number == 0 else ())
         assert relative_error(stub.gradients[number], wanted.gradients) < 1e-4
         sizes.append(sum(len(t.tokens) for kept in chosen for t in kept.group.trajectories))
         means.append(wanted.figures)
@@ -320,7 +333,7 @@ def test_minibatches_share_the_groups_out(place: Place, rescored: bool, monkeypa
 def test_there_are_no_more_minibatches_than_groups(place: Place) -> None:
     stub = Stub(place.bench.policy)
     groups = make_groups(place, place.bench)[:2]
-    make_updater(place.bench, stub, minibatches=3).update(groups, STEP, 0.25)
+    make_updater(place.bench, stub, minibatches=3).update(groups, 0.25)
     assert len(stub.rates) == 2 and all(stub.gradients)
 
 
@@ -346,7 +359,7 @@ def test_the_kl_penalty_towards_a_second_policy(place: Place, split: bool) -> No
     groups = make_groups(place, bench)
     budget = splitting(bench, groups) if split else 4096
     updater = make_updater(bench, stub, reference, kl_weight=0.5, micro_tokens=budget)
-    figures = updater.update(groups, STEP, 0.25)
+    figures = updater.update(groups, 0.25)
     wanted = naive_update(bench, groups, kl_weight=0.5, reference=reference)
     assert figures["kl"] > 0.01
     assert_equal(figures, wanted.figures)
@@ -360,8 +373,8 @@ def test_with_adapters_the_policy_is_its_own_reference(place: Place) -> None:
     bench = place.fresh(lora=LORA)
     moved(bench.policy, "lora_B")
     groups, stub, base = make_groups(place, bench), Stub(bench.policy), Policy.load(place.folder)
-    figures = make_updater(bench, stub, kl_weight=0.5).update(groups, STEP, 0.25)
-    apart = make_updater(bench, stub, base, kl_weight=0.5).update(groups, STEP, 0.25)
+    figures = make_updater(bench, stub, kl_weight=0.5).update(groups, 0.25)
+    apart = make_updater(bench, stub, base, kl_weight=0.5).update(groups, 0.25)
     wanted = naive_update(bench, groups, kl_weight=0.5, reference=base)
     assert figures["kl"] > 0.01
     assert figures["kl"] == pytest.approx(apart["kl"], rel=1e-5)
@@ -372,7 +385,7 @@ def test_with_adapters_the_policy_is_its_own_reference(place: Place) -> None:
 
 def test_no_penalty_asks_no_reference(place: Place) -> None:
     stub, groups = Stub(place.bench.policy), make_groups(place, place.bench, [TEXT])
-    figures = make_updater(place.bench, stub, moved(Policy.load(place.folder))).update(groups, STEP, 0.25)
+    figures = make_updater(place.bench, stub, moved(Policy.load(place.folder))).update(groups, 0.25)
     assert "kl" not in figures
 
 
@@ -398,7 +411,7 @@ def test_an_update_counts_its_tokens(
     layer, seen = bench.policy.core.language_model.layers[0], []
     hook = layer.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[0] * inputs[0].shape[1]))
     updater = make_updater(bench, stub, minibatches=minibatches, micro_tokens=budget)
-    figures = updater.update(groups, STEP, 0.25)
+    figures = updater.update(groups, 0.25)
     hook.remove()
     assert len(seen) > minibatches or not split
     counted = token_counts(rows_of(bench, groups))
@@ -410,21 +423,23 @@ def test_an_update_counts_its_tokens(
 def test_the_sampler_gap_is_that_of_what_these_weights_have_sampled(place: Place, split: bool) -> None:
     bench, stub = place.bench, Stub(place.bench.policy)
     groups = make_groups(place, bench)
-    carried = [replace(kept, step=STEP - 1) for kept in groups[1::2]]
+    carried = [stale(kept) for kept in groups[1::2]]
     mixed = [groups[0], carried[0], groups[2], carried[1]]
     updater = make_updater(bench, stub, micro_tokens=splitting(bench, groups) if split else 4096)
     gap = sampler_gap(bench, groups[::2])
     assert gap > 0.1 and gap != pytest.approx(sampler_gap(bench, groups), rel=0.01)
-    assert updater.update(mixed, STEP, 0.25)["sampler_gap"] == pytest.approx(gap, rel=1e-4)
-    assert "sampler_gap" not in updater.update(carried, STEP, 0.25)
+    assert updater.update(mixed, 0.25)["sampler_gap"] == pytest.approx(gap, rel=1e-4)
+    assert "sampler_gap" not in updater.update(carried, 0.25)
 
 
 @pytest.mark.parametrize("objective", sorted(OBJECTIVES))
 def test_rescored_ratios_start_at_one_for_what_these_weights_have_sampled(place: Place, objective: str) -> None:
     bench, stub = place.bench, Stub(place.bench.policy)
     groups = make_groups(place, bench)
-    updater = make_updater(bench, stub, rescored=True, objective=objective, micro_tokens=splitting(bench, groups))
-    figures = updater.update(groups, STEP, 0.25)
+    updater = make_updater(
+        bench, stub, start=Start.SAMPLING, objective=objective, micro_tokens=splitting(bench, groups)
+    )
+    figures = updater.update(groups, 0.25)
     assert [figures[name] for name in ("kl_old", "clip_low", "clip_high", "ratio")] == [0.0, 0.0, 0.0, 1.0]
     wanted = naive_update(bench, groups, objective=objective, own=groups)
     assert relative_error(stub.gradients[0], wanted.gradients) < 1e-4
@@ -434,8 +449,8 @@ def test_rescored_ratios_start_at_one_for_what_these_weights_have_sampled(place:
 def test_carried_groups_keep_the_ratios_that_they_came_with(place: Place) -> None:
     bench, stub = place.bench, Stub(place.bench.policy)
     groups = make_groups(place, bench)
-    mixed = [replace(kept, step=STEP - number % 2) for number, kept in enumerate(groups)]
-    figures = make_updater(bench, stub, rescored=True).update(mixed, STEP, 0.25)
+    mixed = [stale(kept) if number % 2 else kept for number, kept in enumerate(groups)]
+    figures = make_updater(bench, stub, start=Start.SAMPLING).update(mixed, 0.25)
     wanted = naive_update(bench, mixed, own=mixed[::2])
     assert figures["kl_old"] > 0.001
     assert relative_error(stub.gradients[0], wanted.gradients) < 1e-4
@@ -446,7 +461,7 @@ def test_sampled_by_the_policy_itself_there_is_no_divergence(place: Place) -> No
     """Ratios that start from the sampler's scores are 1 up to rounding."""
     bench, stub = place.bench, Stub(place.bench.policy)
     groups = make_groups(place, bench, old=0.0, sampler=0.0)
-    figures = make_updater(bench, stub).update(groups, STEP, 0.25)
+    figures = make_updater(bench, stub).update(groups, 0.25)
     assert figures["kl_old"] == pytest.approx(0.0, abs=1e-8)
     assert figures["ratio"] == pytest.approx(1.0, abs=1e-5) and figures["sampler_gap"] < 1e-4
 
@@ -457,6 +472,65 @@ def test_layers_are_recomputed_in_an_update(place: Place) -> None:
     passes: list[nn.Module] = []
     inner = bench.policy.core.language_model.layers[1].mlp
     hook = inner.register_forward_pre_hook(lambda module, inputs: passes.append(module))
-    make_updater(bench, stub, reference, kl_weight=0.1).update(groups, STEP, 0.25)
+    make_updater(bench, stub, reference, kl_weight=0.1).update(groups, 0.25)
     hook.remove()
     assert passes == [inner] * 2
+
+
+def scores_of(bench: Bench, groups: Sequence[KeptGroup]) -> Tensor:
+    """The policy's log-probabilities of all tokens."""
+    with torch.no_grad():
+        return naive_logprobs(bench.policy, rows_of(bench, groups), TEMPERATURE)[0]
+
+
+@pytest.mark.parametrize("minibatches", [1, 2])
+@pytest.mark.parametrize("objective", sorted(OBJECTIVES))
+def test_over_servers_ratios_start_from_the_policy_before_the_update(
+    place: Place, objective: str, minibatches: int
+) -> None:
+    """Whatever weights sampled, and whatever log-probabilities the groups bring; the rest is the importance weight."""
+    bench, stub = place.bench, Stub(place.bench.policy)
+    groups = [stale(kept) if number % 2 else kept for number, kept in enumerate(make_groups(place, bench))]
+    updater = make_updater(bench, stub, start=Start.UPDATE, objective=objective, minibatches=minibatches)
+    figures = updater.update(groups, 0.25)
+    assert figures["ratio"] == pytest.approx(1.0, abs=1e-5)
+    for number, gradients in enumerate(stub.gradients):
+        part = groups[number::minibatches]
+        wanted = naive_update(bench, part, SPECS[number::minibatches], objective=objective, own=part)
+        assert relative_error(gradients, wanted.gradients) < 1e-4
+
+
+def test_over_servers_every_minibatch_starts_from_the_policy_before_the_first(place: Place) -> None:
+    bench = place.fresh()
+    groups = make_groups(place, bench)
+    later = groups[1::2]
+    before, after = scores_of(bench, later), []
+
+    class Shaking(Stub):
+        def step(self, lr: float) -> float:
+            norm = super().step(lr)
+            moved(self.policy)
+            after.append(scores_of(bench, later))
+            return norm
+
+    figures = make_updater(bench, Shaking(bench.policy), start=Start.UPDATE, minibatches=2).update(groups, 0.25)
+    apart = after[0] - before
+    every = sum(len(t.tokens) for kept in groups for t in kept.group.trajectories)
+    assert figures["kl_old"] * every == pytest.approx(float((apart.expm1() - apart).sum()), rel=1e-3)
+    assert figures["kl_old"] > 1e-4
+
+
+def test_sampler_and_trainer_are_compared_on_all_that_servers_sampled(place: Place) -> None:
+    bench, stub = place.bench, Stub(place.bench.policy)
+    groups = [stale(kept) for kept in make_groups(place, bench)]
+    figures = make_updater(bench, stub, start=Start.UPDATE, importance_cap=1.5).update(groups, 0.25)
+    said = torch.tensor([value for kept in groups for t in kept.group.trajectories for value in t.logprobs])
+    apart = scores_of(bench, groups) - said
+    wanted = {
+        "sampler_gap": apart.abs().mean(),
+        "sampler_gap_max": apart.abs().max(),
+        "sampler_kl": (apart.exp() - 1 - apart).mean(),
+        "importance_capped": (apart.exp() > 1.5).float().mean(),
+    }
+    assert_equal(figures, {name: float(value) for name, value in wanted.items()})
+    assert 0 < figures["importance_capped"] < 1 and figures["sampler_gap_max"] > 2 * figures["sampler_gap"]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from metis_rise.engines.base import Request
 from metis_rise.engines.native import NativeEngine
+from metis_rise.engines.server.engine import ServerEngine
+from metis_rise.engines.server.push import DiskPush
 from metis_rise.errors import InputError
 from metis_rise.policy.model import Policy
 from metis_rise.problems.dataset import ProblemSets
 from metis_rise.problems.images import ImageStore
 from metis_rise.recipe import LoraConfig, ModelConfig, Recipe
+from metis_rise.run import Run
+from metis_rise.stages.serving import Turn, make_engine
 from metis_rise.stages.workshop import Bench, Workshop
-from metis_rise.types import AnswerType, Problem
+from metis_rise.types import AnswerType, Group, Problem
 
 # Some fields exclude each other. A field that is new belongs into one of them, with a value that is not its default.
 MODELS = (
@@ -35,11 +42,11 @@ MODELS = (
 class Stub:
     """A policy that only knows what it was trained with."""
 
-    system = "noted"
+    system: str | None = "noted"
     knows_system = True
 
     def trained_with(self, system: str | None) -> None:
-        self.noted = system
+        self.system = system
 
 
 def make_shop(model: ModelConfig, store: ImageStore, system: str | None = None, **sampling: Any) -> Workshop:
@@ -79,7 +86,7 @@ def test_prompts_and_policy_have_the_same_system_prompt(
     setting: str | None, system: str | None, store: ImageStore, loaded: list[Any]
 ) -> None:
     bench = make_shop(ModelConfig(), store, setting).bench("m")
-    assert bench.prompts.system == bench.policy.noted == system  # type: ignore[attr-defined]
+    assert bench.prompts.system == bench.policy.system == system
 
 
 def test_the_engine_samples_this_policy_and_these_prompts(store: ImageStore, loaded: list[Any]) -> None:
@@ -87,6 +94,56 @@ def test_the_engine_samples_this_policy_and_these_prompts(store: ImageStore, loa
     assert isinstance(bench.engine, NativeEngine)
     assert bench.engine.policy is bench.policy and bench.engine.encode is bench.prompts
     assert bench.engine.max_batch_tokens == 777
+
+
+class Samples:
+    """An engine that notes what is done with it."""
+
+    remote = True
+
+    def __init__(self, name: str, seen: list[str]) -> None:
+        self.name, self.seen, self.broken = name, seen, False
+
+    def sample(self, requests: Sequence[Request]) -> Iterator[Group]:
+        self.seen.append(f"{self.name} samples")
+        return iter(())
+
+    def push(self) -> Mapping[str, float]:
+        if self.broken:
+            raise InputError("half-way")
+        self.seen.append(f"{self.name} pushes")
+        return {}
+
+
+def test_benches_that_share_servers_push_when_another_one_had_its_turn() -> None:
+    seen, turn = list[str](), Turn()
+    first, second = (Bench(None, Samples(name, seen), None, turn) for name in "ab")  # type: ignore[arg-type]
+    for bench in (first, first, second, first):
+        list(bench.sample([]))
+    pushed_and_sampled = ["a pushes", "a samples", "a samples", "b pushes", "b samples", "a pushes", "a samples"]
+    assert seen == pushed_and_sampled
+    first.engine.broken = True  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="half-way"):
+        first.push()
+    first.engine.broken = False  # type: ignore[attr-defined]
+    list(first.sample([]))
+    assert seen == [*pushed_and_sampled, "a pushes", "a samples"]
+
+
+def test_an_engine_over_servers_is_made_as_the_recipe_says(store: ImageStore, tmp_path: Path) -> None:
+    engine = {"kind": "server", "urls": ["http://a:1", "http://b:2"], "concurrency": 5, "timeout_s": 6.0}
+    recipe = Recipe.model_validate({"name": "r", "problems": {"kind": "world"}, "engine": engine})
+    picture = Problem("seen", "q", "1", AnswerType.NUMBER, images=("0" * 64,))
+    sets = ProblemSets([Problem("told", "q", "1", AnswerType.NUMBER), picture], [], [])
+    run, turn = Run(tmp_path), Turn()
+    made = [make_engine(recipe, run, sets, store, Stub(), len, turn) for _ in range(2)]  # type: ignore[arg-type]
+    one, other = made
+    assert isinstance(one, ServerEngine) and isinstance(other, ServerEngine)
+    assert one.probe is picture and one.pusher is other.pusher and isinstance(one.pusher, DiskPush)
+    settings = one._fleet.settings
+    assert (settings.urls, settings.concurrency, settings.timeout_s) == (("http://a:1", "http://b:2"), 5, 6.0)
+    for each in (one, other):
+        each.close()
 
 
 class Lengths:

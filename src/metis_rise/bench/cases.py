@@ -4,17 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import product
-from typing import Literal
+from itertools import count, product
+from typing import Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
-Kind = Literal["rollout", "update", "sft"]
-Size = Literal["small", "full"]
+Kind = Literal["rollout", "update", "sft", "step"]
 OURS = "ours"
 # An arm does its whole work once, however often it did it before.
 Arms = Mapping[str, Callable[[], Tensor]]
+Input = TypeVar("Input")
+
+
+class Fresh(Generic[Input]):
+    """An arm whose input is new in every run and is made outside the time that is measured.
+
+    `make` gets the number of the run, from 0: equal numbers mean equal pictures in all arms.
+    """
+
+    def __init__(self, make: Callable[[int], Input], run: Callable[[Input], Tensor]) -> None:
+        """`run` is what is measured."""
+        self._make, self._run = make, run
+        self._turns = count()
+        self._waiting: list[Input] = []
+
+    def prepare(self) -> None:
+        """Make the input of the next run."""
+        self._waiting = [self._make(next(self._turns))]
+
+    def __call__(self) -> Tensor:
+        """Run on the input that was prepared, else on one made now."""
+        if not self._waiting:
+            self.prepare()
+        return self._run(self._waiting.pop())
+
+
+def prepare(arm: Callable[[], Tensor]) -> None:
+    """What the next run of `arm` needs and nobody is charged for."""
+    if isinstance(arm, Fresh):
+        arm.prepare()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +78,15 @@ class Case:
         }
 
 
-def rollout_cases(size: Size) -> list[Case]:
-    """Of `rise bench rollout`: a few seconds each when small; full adds the larger pictures."""
-    pictures = (16, 64) if size == "small" else (16, 64, 256)
-    return [Case(image, completion, prompts=4) for image in pictures for completion in (32, 64)]
+def rollout_cases() -> list[Case]:
+    """Of `rise bench rollout`: two problems each, as the study had them."""
+    sizes = ((64, 64), (256, 64), (1024, 64), (256, 256))
+    return [Case(image, completion, prompts=2) for image, completion in sizes]
+
+
+def step_cases() -> list[Case]:
+    """Of `rise bench step`: one problem each."""
+    return [Case(image, completion) for image, completion in ((256, 64), (1024, 64), (256, 256))]
 
 
 def update_cases(*, everything: bool, ragged: bool) -> list[Case]:

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
-from metis_rise.bench.cases import OURS, Arms, Case
+from metis_rise.bench.cases import OURS, Arms, Case, prepare
 from metis_rise.bench.setup import Setup
 from metis_rise.errors import InputError
 
@@ -28,11 +28,13 @@ def interleaved_seconds(arms: Arms, rounds: int, tick: Callable[[], object]) -> 
     """
     names = list(arms)
     for name in names:
+        prepare(arms[name])
         arms[name]()
         tick()
     seconds: Seconds = {name: [] for name in names}
     for turn in range(1, rounds + 1):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            prepare(arms[name])
             gc.collect()
             start = time.perf_counter()
             arms[name]()
@@ -72,6 +74,7 @@ def peak_memory_mb(setup: Setup, name: str, case: Case) -> float:
 
 def _growth_mb(setup: Setup, name: str, case: Case) -> float:
     arm = setup.arms(setup.workbench(), case)[name]
+    prepare(arm)
     gc.collect()
     # What building the models has left free in the heap would be used again without a trace.
     ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""The loss steps of TRL's own trainers, on the tokens of a case instead of what they would generate or read."""
+"""TRL's own trainers: their loss steps on the tokens of a case, and the GRPO step with its generation."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ import importlib
 import importlib.util
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from metis_rise.bench.cases import Case, Fresh
 from metis_rise.bench.peers import backward, padded
 from metis_rise.bench.workbench import Workbench, repeated_pictures
 from metis_rise.errors import InputError
-from metis_rise.policy.objectives import Objective
+from metis_rise.policy.objectives import OBJECTIVES, Objective
 from metis_rise.policy.packing import Row
+from metis_rise.recipe.rl import RLConfig
 
 _PLAIN: dict[str, Any] = {
     "use_cpu": True,
@@ -33,7 +36,7 @@ _PLAIN: dict[str, Any] = {
 def check_installed() -> None:
     """InputError when TRL is not there."""
     if importlib.util.find_spec("trl") is None:
-        raise InputError("--against trl needs TRL 1.16: pip install 'metis-rise[bench]'")
+        raise InputError("this measurement needs TRL 1.16: pip install 'metis-rise[bench]'")
 
 
 def grpo_step(
@@ -77,6 +80,54 @@ def grpo_step(
     return _step(trainer, inputs)
 
 
+def whole_grpo_step(
+    bench: Workbench, case: Case, right: Callable[[Sequence[int]], bool], config: RLConfig
+) -> Fresh[list[dict[str, Any]]]:
+    """`GRPOTrainer.training_step`, which generates and scores, then clipping and the optimizer's step.
+
+    The trainer's model is a copy of `plain`; the reward is 1 for a completion that is `right`, else 0. Around these
+    steps the trainer's own loop has a data loader, callbacks and a log, which nobody is charged for. Returns the norm
+    of the gradient before clipping.
+    """
+    objective = OBJECTIVES[config.objective]
+    trainer = _trainer(
+        "GRPO",
+        bench,
+        {"prompt": "", "image": None},
+        reward_funcs=lambda completion_ids, **_: [float(right(tokens)) for tokens in completion_ids],
+        per_device_train_batch_size=case.group_size,
+        num_generations=case.group_size,
+        max_completion_length=case.completion_tokens,
+        generation_kwargs={"suppress_tokens": list(bench.policy.banned_ids)},
+        loss_type="dapo",
+        epsilon=objective.clip_low,
+        epsilon_high=objective.clip_high,
+        beta=0.0,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        adam_beta2=config.adam_beta2,
+    )
+    # The training loop does both.
+    trainer.current_gradient_accumulation_steps = 1
+    trainer.create_optimizer()
+
+    def make(turn: int) -> list[dict[str, Any]]:
+        (picture,) = bench.pictures(case, turn)
+        example = {"prompt": [{"role": "user", "content": bench.question}], "image": picture}
+        return [example] * case.group_size
+
+    def run(examples: list[dict[str, Any]]) -> Tensor:
+        with _quiet():
+            trainer.training_step(trainer.model, examples, None)
+        norm: Tensor = trainer.accelerator.clip_grad_norm_(trainer.model.parameters(), trainer.args.max_grad_norm)
+        trainer.optimizer.step()
+        trainer.model.zero_grad()
+        return norm
+
+    return Fresh(make, run)
+
+
 def sft_step(bench: Workbench, rows: Sequence[Row]) -> Callable[[], Tensor]:
     """`SFTTrainer.compute_loss` and backward; the trainer's model is a copy of `plain`.
 
@@ -92,9 +143,7 @@ def sft_step(bench: Workbench, rows: Sequence[Row]) -> Callable[[], Tensor]:
 def _trainer(method: str, bench: Workbench, example: dict[str, Any], reward_funcs: Any = None, **settings: Any) -> Any:
     """The trainer of `method`, which has seen one `example`, for what it tells of the data's kind."""
     trl, datasets = (importlib.import_module(name) for name in ("trl", "datasets"))
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        # TRL sets what transformers has renamed.
-        warnings.simplefilter("ignore", FutureWarning)
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         trainer = getattr(trl, f"{method}Trainer")(
             model=copy.deepcopy(bench.plain),
             processing_class=bench.policy.processor,
@@ -104,6 +153,14 @@ def _trainer(method: str, bench: Workbench, example: dict[str, Any], reward_func
         )
     trainer.model.train()
     return trainer
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """TRL uses names that transformers has changed; it is not ours to mend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def _step(trainer: Any, inputs: dict[str, Any]) -> Callable[[], Tensor]:

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from metis_rise.engines.base import SamplingParams
+
+# Weights are summed up block by block first, so that only one block's running sum is needed.
+BLOCK = 128
 
 
 def uniforms(seed: int, sample: int, count: int) -> Tensor:
@@ -29,38 +33,50 @@ class Chooser:
         self._banned = torch.tensor(banned, dtype=torch.long, device=device)
 
     def __call__(self, logits: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens [R] and their log-probabilities [R] float32 from logits [R, vocabulary] and draws [R] in [0, 1).
+        """Tokens [R] and their log-probabilities [R], from float32 logits [R, vocabulary] and draws [R] in [0, 1).
 
         The log-probabilities are those of the whole vocabulary at the sampling temperature, as the trainer sees it.
         """
-        logits = logits.float()
         if self.params.temperature not in (0.0, 1.0):
             logits = logits / self.params.temperature
-        logp = logits.log_softmax(-1)
-        allowed = logp.index_fill(-1, self._banned, -torch.inf)
+        # All of the probability may lie on banned tokens, so what is left is normalized by itself.
+        allowed = logits.index_fill(-1, self._banned, -torch.inf)
         greedy = self.params.temperature == 0
-        tokens = allowed.argmax(-1) if greedy else _invert(self._truncate(allowed).softmax(-1), draws)
-        return tokens, logp.gather(-1, tokens[:, None])[:, 0]
+        tokens = allowed.argmax(-1) if greedy else _invert(self._truncate(allowed.softmax(-1)), draws)
+        return tokens, logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
 
-    def _truncate(self, logp: Tensor) -> Tensor:
+    def _truncate(self, weights: Tensor) -> Tensor:
         top_k, top_p = self.params.top_k, self.params.top_p
-        if 0 < top_k < logp.shape[-1]:
-            floor = logp.topk(top_k).values[:, -1:]
-            logp = logp.masked_fill(logp < floor, -torch.inf)
+        if 0 < top_k < weights.shape[-1]:
+            floor = weights.topk(top_k).values[:, -1:]
+            weights = weights.masked_fill(weights < floor, 0)
         if top_p < 1:
-            ordered, order = logp.softmax(-1).sort(descending=True)
+            ordered, order = weights.sort(descending=True)
+            ordered /= ordered.sum(-1, keepdim=True)
             # A token goes when those before it have reached top_p already; the first one always stays.
             out = (ordered.cumsum(-1) - ordered) >= top_p
-            logp = logp.masked_fill(out.scatter(-1, order, out), -torch.inf)
-        return logp
+            weights = weights.masked_fill(out.scatter(-1, order, out), 0)
+        return weights
 
 
 def _invert(weights: Tensor, draws: Tensor) -> Tensor:
     """The token [R] at which the running sum of weights [R, vocabulary] passes draw x total.
 
-    In double precision, and with the target strictly below the total, so that a token of weight 0 is never taken.
+    Sums run in double precision, and a target lies strictly below its total, so that a token of weight 0 is never
+    taken.
     """
-    running = weights.cumsum(-1, dtype=torch.float64)
+    rest = -weights.shape[-1] % BLOCK
+    blocks = torch.unflatten(F.pad(weights, (0, rest)) if rest else weights, -1, (-1, BLOCK))
+    running = blocks.sum(-1).cumsum(-1, dtype=torch.float64)
+    target = _below(draws * running[:, -1], running)
+    block = torch.searchsorted(running, target[:, None], right=True)[:, 0]
+    rows = torch.arange(len(weights), device=weights.device)
+    before = F.pad(running, (1, 0))[rows, block]
+    running = blocks[rows, block].cumsum(-1, dtype=torch.float64)
+    within = torch.searchsorted(running, _below(target - before, running)[:, None], right=True)[:, 0]
+    return block * BLOCK + within
+
+
+def _below(target: Tensor, running: Tensor) -> Tensor:
     total = running[:, -1]
-    target = torch.minimum(draws * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(running, target[:, None], right=True)[:, 0]
+    return torch.minimum(target, torch.nextafter(total, torch.zeros_like(total)))

@@ -1,123 +1,142 @@
-"""The sampling loop over one batch of prompts."""
+"""The sampling loop: each step draws one token of every row, and new prompts join as rows leave."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, groupby
 
 import torch
 from torch import Tensor
 
+from metis_rise.engines.base import SamplingParams
 from metis_rise.engines.choice import Chooser
-from metis_rise.engines.prefix import Decode, Prefill
-from metis_rise.policy.features import as_encoder_outputs
+from metis_rise.engines.decoder import Rotations, hidden_states
+from metis_rise.engines.prefix import PromptStates, RowLayout
+from metis_rise.engines.rows import Growing, Row
+from metis_rise.engines.schedule import Held, Waiting
+from metis_rise.policy.layout import KeepingLayout, Spans
 from metis_rise.policy.model import Policy
+from metis_rise.policy.packing import Block
 from metis_rise.policy.prompt import Prompt
+from metis_rise.types import Group
 
 # Copying the rows that go on costs about as much as a step, so finished ones are dropped a fifth at a time.
 DROP_SHARE = 0.2
+# Prompts are read in passes of about so many tokens: enough work for any device, and bounded activations.
+PASS_TOKENS = 2048
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """Token ids, the end token included where it was drawn, and their log-probabilities."""
+class Loop:
+    """Draws the completions of the requests that `waiting` hands out."""
 
-    tokens: tuple[int, ...]
-    logprobs: tuple[float, ...]
+    def __init__(self, policy: Policy, waiting: Waiting) -> None:
+        """Nothing is read yet."""
+        self._policy, self._waiting = policy, waiting
+        self._layout = RowLayout()
+        self._rotations = Rotations(policy)
+        # Those that take part in each step, in the layout's order; ended ones too, until they are dropped.
+        self._rows: list[Row] = []
+        self._choosers: dict[SamplingParams, Chooser] = {}
+        self._device = policy.device
+        self._last_layer = len(policy.core.language_model.layers) - 1
+        self._latest = self._positions = torch.empty(0, dtype=torch.long, device=self._device)
+        self._logits = torch.empty(0, policy.model.config.text_config.vocab_size, device=self._device)
+
+    @torch.no_grad()
+    def run(self) -> list[Group]:
+        """Draw until some group has all its completions; returns such groups, none once all are done."""
+        with self._policy.precision():
+            while True:
+                if any(row.stop is None for row in self._rows):
+                    self._step()
+                self._turn_over()
+                if not self._rows:
+                    return []
+                if done := self._draw():
+                    return [growing.group() for growing in done]
+
+    def _step(self) -> None:
+        """Logits after the token drawn last."""
+        self._layout.advance()
+        hidden = hidden_states(self._policy, self._latest, self._rotations.of_text(self._positions), self._layout)
+        self._logits = self._policy.model.lm_head(hidden).float()
+        self._positions += 1
+
+    def _draw(self) -> list[Growing]:
+        """Append a token to every row; returns the requests whose last rows have ended with it."""
+        drawn, start = [], 0
+        for params, alike in groupby(self._rows, key=lambda row: row.params):
+            draws = torch.tensor([row.draw for row in alike], dtype=torch.float64, device=self._device)
+            drawn.append(self._chooser(params)(self._logits[start : start + len(draws)], draws))
+            start += len(draws)
+        self._latest, logprobs = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+        ended: list[Growing] = []
+        for row, token, logprob in zip(self._rows, self._latest.tolist(), logprobs.tolist(), strict=True):
+            if row.stop is None:
+                row.append(token, logprob, self._policy.eos_ids)
+                if row.stop is not None:
+                    ended.append(row.growing)
+        return [growing for growing in dict.fromkeys(ended) if growing.ended]
+
+    def _chooser(self, params: SamplingParams) -> Chooser:
+        if params not in self._choosers:
+            self._choosers[params] = Chooser(params, self._policy.banned_ids, self._device)
+        return self._choosers[params]
+
+    def _turn_over(self) -> None:
+        """Drop ended rows once they are many, and read the requests that there is then room for."""
+        kept = [index for index, row in enumerate(self._rows) if row.stop is None]
+        if len(kept) > (1 - DROP_SHARE) * len(self._rows):
+            return
+        self._rows = [self._rows[index] for index in kept]
+        growing = dict.fromkeys(row.growing for row in self._rows)
+        limits = [row.params.max_tokens for row in self._rows]
+        admitted = self._waiting.admit(Held.of([each.length for each in growing], limits))
+        if not self._rows and not admitted:
+            return
+        states, logits = self._read([prompt for _, prompt in admitted])
+        self._layout.rearrange(kept, states, [request.n for request, _ in admitted])
+        self._keep(kept)
+        for (request, prompt), after in zip(admitted, logits, strict=True):
+            self._rotations.prepare(prompt.next_position + request.params.max_tokens)
+            self._rows += Growing(self._policy, request, prompt).rows
+            positions = self._positions.new_full((request.n,), prompt.next_position)
+            self._positions = torch.cat([self._positions, positions])
+            self._logits = torch.cat([self._logits, after.expand(request.n, -1)])
+
+    def _keep(self, rows: Sequence[int]) -> None:
+        chosen = torch.tensor(rows, dtype=torch.long, device=self._device)
+        self._positions, self._logits = self._positions[chosen], self._logits[chosen]
+
+    def _read(self, prompts: Sequence[Prompt]) -> tuple[list[PromptStates], list[Tensor]]:
+        """Keys and values of each prompt, and the logits [vocabulary] after it; each goes through the model once."""
+        states: list[PromptStates] = []
+        logits: list[Tensor] = []
+        for batch in _passes(prompts):
+            starts = list(accumulate((len(prompt) for prompt in batch), initial=0))
+            blocks = tuple(Block(start, len(prompt), ()) for start, prompt in zip(starts, batch, strict=False))
+            layout = KeepingLayout(Spans(blocks, 0, self._device), self._policy.backend.attend, self._last_layer)
+            hidden = hidden_states(
+                self._policy,
+                torch.cat([prompt.input_ids for prompt in batch]).to(self._device),
+                self._rotations.of(torch.cat([prompt.position_ids for prompt in batch], 1).to(self._device)),
+                layout,
+                self._policy.image_features(batch),
+                torch.tensor(starts[1:], device=self._device) - 1,
+            )
+            logits += self._policy.model.lm_head(hidden).float()
+            for block in blocks:
+                part = slice(block.start, block.first)
+                states.append([(key[0, :, part], value[0, :, part]) for key, value in layout.kept.values()])
+        return states, logits
 
 
-@torch.no_grad()
-def generate(
-    policy: Policy, prompts: Sequence[Prompt], counts: Sequence[int], draws: Tensor, choose: Chooser
-) -> list[Completion]:
-    """Complete prompt i counts[i] times; rows in that order.
-
-    Args:
-        policy: what is sampled from.
-        prompts: B prompts.
-        counts: completions per prompt, R in all.
-        draws: [R, tokens] float64, the random numbers; their width is where completions are cut.
-        choose: picks tokens from logits.
-    """
-    device = policy.device
-    prompt_of = torch.arange(len(prompts)).repeat_interleave(torch.tensor(counts)).to(device)
-    prefill = Prefill()
-    with policy.precision():
-        first = _prefill(policy, prompts, prefill)[prompt_of]
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-        positions = torch.tensor([prompt.next_position for prompt in prompts], device=device)[prompt_of]
-        return _Loop(policy, Decode(prefill, lengths, prompt_of), positions, draws.to(device), choose).run(first)
-
-
-def _prefill(policy: Policy, prompts: Sequence[Prompt], layout: Prefill) -> Tensor:
-    """Logits [B, vocabulary] after each prompt; each goes through the model once."""
-    lengths = torch.tensor([len(prompt) for prompt in prompts])
-    width = int(lengths.max())
-    ids = torch.full((len(prompts), width), policy.pad_id)
-    positions = torch.zeros(3, len(prompts), width, dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids[row, : len(prompt)], positions[:, row, : len(prompt)] = prompt.input_ids, prompt.position_ids
-    output = policy.core(
-        input_ids=ids.to(policy.device),
-        position_ids=positions.to(policy.device),
-        mm_encoder_outputs=as_encoder_outputs(policy.image_features(prompts)),
-        rise_layout=layout,
-        use_cache=False,
-    )
-    last = output.last_hidden_state[torch.arange(len(prompts)), lengths - 1]
-    logits: Tensor = policy.model.lm_head(last)
-    return logits
-
-
-class _Loop:
-    """State of the rows of one batch while they are drawn."""
-
-    def __init__(self, policy: Policy, layout: Decode, positions: Tensor, draws: Tensor, choose: Chooser) -> None:
-        self.policy, self.layout, self.choose = policy, layout, choose
-        self.positions = positions
-        self.draws = draws
-        self.ends = torch.tensor(policy.eos_ids, device=policy.device)
-        self.rows = torch.arange(len(draws), device=policy.device)
-        self.open = torch.ones(len(draws), dtype=torch.bool, device=policy.device)
-        self.tokens = torch.zeros(draws.shape, dtype=torch.long, device=policy.device)
-        self.logprobs = torch.zeros(draws.shape, device=policy.device)
-        self.lengths = torch.full((len(draws),), draws.shape[1], device=policy.device)
-
-    def run(self, logits: Tensor) -> list[Completion]:
-        """Draw until every row has ended; `logits` [R, vocabulary] are those after the prompts."""
-        limit = self.draws.shape[1]
-        for step in range(limit):
-            latest, logp = self.choose(logits, self.draws[self.rows, step])
-            self.tokens[self.rows, step], self.logprobs[self.rows, step] = latest, logp
-            ended = self.open & torch.isin(latest, self.ends)
-            self.lengths[self.rows[ended]] = step + 1
-            self.open &= ~ended
-            going = int(self.open.sum())
-            if not going or step + 1 == limit:
-                break
-            if going <= (1 - DROP_SHARE) * len(self.open):
-                latest = latest[self._drop_finished()]
-            logits = self._forward(latest, step)
-        return self._completions()
-
-    def _drop_finished(self) -> Tensor:
-        kept = self.open.nonzero()[:, 0]
-        self.layout.keep(kept)
-        self.rows, self.positions, self.open = self.rows[kept], self.positions[kept], self.open[kept]
-        return kept
-
-    def _forward(self, latest: Tensor, step: int) -> Tensor:
-        self.layout.advance()
-        core = self.policy.core
-        hidden = core.language_model(
-            inputs_embeds=core.get_input_embeddings()(latest[:, None]),
-            position_ids=(self.positions + step)[None, :, None].expand(3, -1, -1),
-            rise_layout=self.layout,
-            use_cache=False,
-        ).last_hidden_state
-        logits: Tensor = self.policy.model.lm_head(hidden[:, 0])
-        return logits
-
-    def _completions(self) -> list[Completion]:
-        rows = zip(self.tokens.tolist(), self.logprobs.tolist(), self.lengths.tolist(), strict=True)
-        return [Completion(tuple(tokens[:n]), tuple(logprobs[:n])) for tokens, logprobs, n in rows]
+def _passes(prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
+    batch: list[Prompt] = []
+    for prompt in prompts:
+        if batch and sum(map(len, batch)) + len(prompt) > PASS_TOKENS:
+            yield batch
+            batch = []
+        batch.append(prompt)
+    if batch:
+        yield batch

@@ -174,6 +174,11 @@ class Policy:
         return system
 
     @property
+    def computes_in(self) -> torch.dtype:
+        """The number format of its forward passes: bfloat16 with `autocast`, else that of the parameters."""
+        return torch.bfloat16 if self._autocast else self.dtype
+
+    @property
     def core(self) -> Any:
         """The model without its output head: vision tower and language model."""
         return self.model.model
@@ -289,7 +294,9 @@ class Policy:
     def write(self, target: Path, dtype: str | None = None) -> None:
         """`save` into a folder that is there, without the guard against half-written results."""
         stored = self.dtype if dtype is None else pick_dtype(dtype)
-        plain = self.lora is None
-        state = self.model.state_dict() if plain else adapters.merged_state(self.model, stored)
-        write_model(target, self.model, state, stored)
+        write_model(target, self.model, self.weights(stored), stored)
         write_processor(target, self.processor, self._files)
+
+    def weights(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The weights by name, adapters merged into them in `dtype`; without adapters the model's own tensors."""
+        return self.model.state_dict() if self.lora is None else adapters.merged_state(self.model, dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from metis_rise.recipe.diagnose import DiagnoseConfig
 from metis_rise.recipe.distill import DistillConfig
+from metis_rise.recipe.engine import EngineConfig
 from metis_rise.recipe.evaluate import EvaluateConfig
 from metis_rise.recipe.expert import ExpertConfig
 from metis_rise.recipe.load import load_recipe, resolved, shipped_recipe, shipped_recipes
@@ -19,6 +20,7 @@ __all__ = [
     "MAY_CHANGE",
     "DiagnoseConfig",
     "DistillConfig",
+    "EngineConfig",
     "EvaluateConfig",
     "ExpertConfig",
     "LoraConfig",

@@ -87,6 +87,10 @@ class RLConfig(Part):
     carry_steps: CountOrZero = 1
     """Oldest age in steps at which a surplus group is still trained on; 0 discards the surplus."""
 
+    max_staleness: Annotated[int, Field(ge=0, le=1)] = 0
+    """0 samples with the weights that are trained next; 1 samples the next step's groups while a step is trained,
+    with weights one step older. Needs engine.kind: server. Surplus groups may be older still (carry_steps)."""
+
     revisit: Share = 0.25
     """Probability of drawing again a problem whose last group was all right or all wrong."""
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from metis_rise.recipe.base import Part, fault
 from metis_rise.recipe.diagnose import DiagnoseConfig
 from metis_rise.recipe.distill import DistillConfig
+from metis_rise.recipe.engine import EngineConfig
 from metis_rise.recipe.evaluate import EvaluateConfig
 from metis_rise.recipe.expert import ExpertConfig
 from metis_rise.recipe.model import ModelConfig
@@ -27,6 +28,14 @@ MAY_CHANGE = frozenset(
         "model.attention",
         "model.gradient_checkpointing",
         "sampling.batch_tokens",
+        "engine.urls",
+        "engine.concurrency",
+        "engine.timeout_s",
+        "engine.push",
+        "engine.weights_folder",
+        "expert.url",
+        "expert.api_key_env",
+        "expert.concurrency",
         "rl.micro_tokens",
         "sft.micro_tokens",
     }
@@ -56,6 +65,9 @@ class Recipe(Part):
 
     sampling: SamplingConfig = Field(default_factory=SamplingConfig)
     """How completions are drawn."""
+
+    engine: EngineConfig = Field(default_factory=EngineConfig)
+    """Who samples them."""
 
     rl: RLConfig = Field(default_factory=RLConfig)
     """Stage 1, reinforcement learning."""
@@ -87,4 +99,24 @@ class Recipe(Part):
             if self.sampling.max_tokens != "auto" and budget <= self.sampling.max_tokens:
                 allowed = f"must exceed sampling.max_tokens ({self.sampling.max_tokens}), with room for a prompt"
                 raise fault(f"{part}.micro_tokens", budget, allowed)
+        return self
+
+    @model_validator(mode="after")
+    def _over_servers(self) -> Recipe:
+        if self.engine.kind == "native":
+            if self.rl.max_staleness:
+                allowed = "must be 0 unless engine.kind=server: one process cannot sample and train at once"
+                raise fault("rl.max_staleness", self.rl.max_staleness, allowed)
+            return self
+        if self.rl.old_logprobs == "sampler":
+            allowed = "must be 'auto' or 'trainer' with engine.kind=server, whose samplers compute a little differently"
+            raise fault("rl.old_logprobs", "sampler", allowed)
+        # What truncation never draws, no weight on what was drawn makes up for.
+        for name, value, whole in (("top_p", self.sampling.top_p, 1), ("top_k", self.sampling.top_k, 0)):
+            if value != whole:
+                allowed = (
+                    f"must be {whole} with engine.kind=server: RL's importance correction (rl.importance_cap) cannot "
+                    "be combined with truncated sampling; diagnosis and evaluation share the setting"
+                )
+                raise fault(f"sampling.{name}", value, allowed)
         return self

@@ -60,6 +60,17 @@ _RL = (
     ),
     _Spec("Throughput", "tokens per second", [("rl", "tokens_per_second", "sampled")]),
     _Spec("Sampler gap", "nats, mean |trainer - sampler|", [("rl", "sampler_gap", "gap")]),
+    _Spec(
+        "Largest sampler gap",
+        "nats, one token",
+        [("rl", "sampler_gap_max", "of the step"), ("rl", "probe_difference", "probe after a push")],
+    ),
+    _Spec("KL(sampler || trainer)", "nats per token, estimate", [("rl", "sampler_kl", "sampler to trainer")]),
+    _Spec(
+        "Staleness",
+        "updates that the sampler's weights lag behind",
+        [("rl", "staleness", "mean"), ("rl", "staleness_max", "oldest")],
+    ),
     _Spec("Gradient norm", "before clipping", [("rl", "grad_norm", "norm")]),
     _Spec("Refill", "per step", [("rl", "refill_rounds", "rounds"), ("rl", "carried", "groups carried over")]),
     _Spec(
@@ -72,7 +83,8 @@ _RL = (
         "per step",
         [("rl", "images_encoded", "through the vision tower"), ("rl", "images_unique", "distinct")],
     ),
-    _Spec("Step time", "seconds", [("rl", "seconds", "step")]),
+    _Spec("Step time", "seconds", [("rl", "seconds", "step"), ("rl", "push_seconds", "push of the weights")]),
+    _Spec("Waiting for samples", "share of the step", [("rl", "waiting", "waiting")], _share),
 )
 
 

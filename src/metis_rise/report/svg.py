@@ -52,7 +52,8 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     power = 10.0 ** floor(log10(span / most))
     step = next(m * power for m in (1, 2, 5, 10, 20) if ceil(high / (m * power)) - floor(low / (m * power)) <= most)
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
-    return [round(n * step, 12) for n in range(first, max(last, first + 1) + 1)]
+    digits = 12 - floor(log10(step))
+    return [round(n * step, digits) for n in range(first, max(last, first + 1) + 1)]
 
 
 def line_plot(label: str, series: Sequence[Series], y_format: Format, x_label: str = "step") -> Markup:

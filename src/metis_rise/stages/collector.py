@@ -7,6 +7,7 @@ of their reward, since format alone must not decide what is trained on.
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -28,11 +29,15 @@ Scorer = Callable[[Group, bool], LogProbsPerToken]
 
 @dataclass(frozen=True, slots=True)
 class KeptGroup:
-    """A group to train on, the step that sampled it, and the log-probabilities that its ratios start from."""
+    """A group to train on, the step that it was sampled for, and the log-probabilities that its ratios start from."""
 
     group: Group
     step: int
     old_logprobs: LogProbsPerToken
+
+    def lag(self, version: int) -> int:
+        """Updates between the weights that sampled it (the oldest of them) and those of `version`."""
+        return version - min(t.weights_version for t in self.group.trajectories)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON that keeps every log-probability exactly."""
@@ -55,7 +60,8 @@ class KeptGroup:
 class Collected:
     """One step's groups: `kept` to train on, `sampled` all that were drawn for it (`passed` the filter).
 
-    `dropped` counts groups by the reason for which they will never be trained on.
+    `dropped` counts groups by the reason for which they will never be trained on; those that the sampler gave up are
+    there and not in `sampled`, since nobody knows what they are worth. `seconds` is how long it took to draw them.
     """
 
     kept: list[KeptGroup] = field(default_factory=list)
@@ -63,12 +69,19 @@ class Collected:
     carried: int = 0
     rounds: int = 0
     passed: int = 0
+    seconds: float = 0.0
     dropped: Counter[str] = field(default_factory=Counter)
 
     @property
     def filter_rate(self) -> float:
         """Share of the sampled groups that the filter dropped; 0 when none was sampled."""
         return 1 - self.passed / len(self.sampled) if self.sampled else 0.0
+
+    def drop_stale(self, version: int, allowed: Callable[[KeptGroup], int]) -> None:
+        """Drops groups to train on that lag more updates behind `version` than allowed."""
+        fresh = [kept for kept in self.kept if kept.lag(version) <= allowed(kept)]
+        self.dropped["weights too old"] += len(self.kept) - len(fresh)
+        self.kept = fresh
 
 
 class Collector:
@@ -88,7 +101,7 @@ class Collector:
 
     def collect(self, step: int) -> Collected:
         """Up to `prompts_per_step` groups; fewer when the refill rounds are used up, never unfiltered ones."""
-        config, wanted = self._config, self._config.prompts_per_step
+        began, config, wanted = time.monotonic(), self._config, self._config.prompts_per_step
         fresh_enough = [kept for kept in self._surplus if step - kept.step <= config.carry_steps]
         result = Collected(kept=fresh_enough[:wanted], carried=min(len(fresh_enough), wanted))
         result.dropped["surplus grown old"] = len(self._surplus) - len(fresh_enough)
@@ -97,6 +110,7 @@ class Collector:
             for group in self._sample(self._stream.take(self._ask(result)), step, result.rounds):
                 self._sort(group, step, result)
             result.rounds += 1
+        result.seconds = time.monotonic() - began
         return result
 
     def _ask(self, result: Collected) -> int:
@@ -107,6 +121,9 @@ class Collector:
         return min(self._config.prompts_per_step, math.ceil(missing * factor))
 
     def _sort(self, group: Group, step: int, result: Collected) -> None:
+        if group.aborted:
+            result.dropped["given up by the sampler"] += 1
+            return
         result.sampled.append(group)
         self._stream.note(group.problem, group.solve_rate)
         if not self._teaches(group.solve_rate):

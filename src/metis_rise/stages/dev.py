@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metis_rise.engines.base import Request
 from metis_rise.seeding import derive
-from metis_rise.stages.workshop import Bench, Workshop, sample_judged
+from metis_rise.stages.workshop import Bench, Workshop, sample_whole
 from metis_rise.types import Problem, mean_strict
 
 
@@ -24,7 +24,7 @@ def score_dev(shop: Workshop, bench: Bench, curve: str, step: int) -> float:
     scores = {}
     for mode, params in (("greedy", shop.greedy), ("sampled", shop.sampled)):
         requests = [Request(p, 1, params, derive(shop.recipe.seed, "dev", p.id)) for p in problems]
-        groups = sample_judged(bench.engine, requests, curve, f"dev {mode}")
+        groups = sample_whole(bench, requests, curve, f"dev {mode}")
         scores[mode] = mean_strict([t for group in groups for t in group.trajectories])
     shop.run.metric(curve, step, scores)
     text = ", ".join(f"{mode} {100 * value:.1f} %" for mode, value in scores.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from metis_rise.engines.base import Request
 from metis_rise.recipe.diagnose import DiagnoseConfig
 from metis_rise.run import append_jsonl, read_jsonl
 from metis_rise.seeding import derive
-from metis_rise.stages.workshop import Workshop, sample_judged
+from metis_rise.stages.workshop import Workshop, sample_whole
 from metis_rise.types import Bucket, Problem, Trajectory, mean_strict
 
 JOURNAL = "trajectories-0000.jsonl"
@@ -25,9 +26,9 @@ def run(shop: Workshop) -> dict[str, Any]:
     todo = [p for p in problems if len(held.get(p.id, ())) < config.samples]
     seed = shop.recipe.seed
     requests = [Request(p, config.samples, shop.sampled, derive(seed, "diagnose", p.id)) for p in todo]
-    bench = shop.bench(shop.model_after("rl"))
-    for group in sample_judged(bench.engine, requests, "rl", "diagnose"):
-        append_jsonl(journal, [t.to_json() for t in group.trajectories])
+    with closing(shop.bench(shop.model_after("rl"))) as bench:
+        for group in sample_whole(bench, requests, "rl", "diagnose"):
+            append_jsonl(journal, [t.to_json() for t in group.trajectories])
     rates = {key: mean_strict(ts) for key, ts in read_trajectories(journal).items()}
     return _result(problems, rates, config)
 

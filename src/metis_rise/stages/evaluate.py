@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from metis_rise.engines.base import Request
 from metis_rise.report.statistics import wilson
 from metis_rise.run import read_jsonl, write_jsonl
 from metis_rise.seeding import derive
-from metis_rise.stages.workshop import Bench, Workshop, sample_judged
+from metis_rise.stages.workshop import Workshop, sample_whole
 from metis_rise.types import Problem, Trajectory, mean_strict
 
 ARMS = ("base", "rl", "rise")
@@ -23,14 +24,10 @@ def run(shop: Workshop) -> dict[str, Any]:
     modes = [mode for mode, wanted in (("greedy", config.greedy), ("sampled", config.sampled)) if wanted]
     scores: dict[str, dict[str, Any]] = {}
     for arm in ARMS:
-        missing = [mode for mode in modes if not (folder / f"{arm}-{mode}.jsonl").exists()]
-        # The last arm's model goes before the next one comes.
-        bench = None
-        bench = shop.bench(_model(shop, arm)) if missing else None
-        for mode in modes:
-            file = folder / f"{arm}-{mode}.jsonl"
-            if bench is not None and mode in missing:
-                _score(shop, bench, problems, arm, mode, file)
+        files = {mode: folder / f"{arm}-{mode}.jsonl" for mode in modes}
+        if missing := {mode: file for mode, file in files.items() if not file.exists()}:
+            _score(shop, problems, arm, missing)
+        for mode, file in files.items():
             trajectories = [Trajectory.from_json(row) for row in read_jsonl(file)]
             scores.setdefault(arm, {})[mode] = summarise(problems, trajectories)
     used = len(problems) * len(ARMS) * len(modes)
@@ -41,12 +38,16 @@ def _model(shop: Workshop, arm: str) -> str | Path:
     return shop.recipe.model.path if arm == "base" else shop.model_after("rl" if arm == "rl" else "sft")
 
 
-def _score(shop: Workshop, bench: Bench, problems: Sequence[Problem], arm: str, mode: str, file: Path) -> None:
-    params = shop.greedy if mode == "greedy" else shop.sampled
+def _score(shop: Workshop, problems: Sequence[Problem], arm: str, files: Mapping[str, Path]) -> None:
+    """Writes the trajectories of each mode in `files`; the arm's model is gone when the next arm's comes."""
     # The same seeds for every arm: differences are the models', not the draws'.
-    requests = [Request(p, 1, params, derive(shop.recipe.seed, "evaluate", p.id)) for p in problems]
-    groups = sample_judged(bench.engine, requests, arm, f"test {arm} {mode}")
-    write_jsonl(file, [t.to_json() for group in groups for t in group.trajectories])
+    seeds = [(problem, derive(shop.recipe.seed, "evaluate", problem.id)) for problem in problems]
+    with closing(shop.bench(_model(shop, arm))) as bench:
+        for mode, file in files.items():
+            params = shop.greedy if mode == "greedy" else shop.sampled
+            requests = [Request(problem, 1, params, seed) for problem, seed in seeds]
+            groups = sample_whole(bench, requests, arm, f"test {arm} {mode}")
+            write_jsonl(file, [t.to_json() for group in groups for t in group.trajectories])
 
 
 def summarise(problems: Sequence[Problem], trajectories: Sequence[Trajectory]) -> dict[str, Any]:

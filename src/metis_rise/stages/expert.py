@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from metis_rise.run import write_jsonl
 from metis_rise.seeding import derive
 from metis_rise.stages.diagnose import JOURNAL, buckets
+from metis_rise.stages.expert_endpoint import ask_endpoint
 from metis_rise.stages.expert_sources import make_expert
 from metis_rise.stages.lengths import token_counter
 from metis_rise.stages.workshop import Workshop, judged
@@ -28,13 +30,16 @@ def run(shop: Workshop) -> dict[str, Any]:
         chosen = Random(derive(shop.recipe.seed, "expert")).sample(range(len(absent)), config.max_problems)
         asked = [absent[i] for i in sorted(chosen)]
     dropped: Counter[str] = Counter()
-    expert, count_tokens = make_expert(shop.recipe), token_counter(shop.recipe.model.path)
+    count_tokens = token_counter(shop.recipe.model.path)
     kept: list[Trajectory] = []
-    for problem in tqdm(asked, desc="expert", unit="problem", leave=False):
-        text = expert.solve(problem)
-        fault, trajectory = ("no solution", None) if text is None else _verify(problem, text)
-        if trajectory is not None and count_tokens(trajectory.text) > shop.max_tokens:
-            fault, trajectory = "over sampling.max_tokens", None
+    for problem, texts in _solve(shop, asked):
+        fault, trajectory = "no solution", None
+        for text in texts:
+            fault, trajectory = _verify(problem, text)
+            if trajectory is not None and count_tokens(trajectory.text) > shop.max_tokens:
+                fault, trajectory = "over sampling.max_tokens", None
+            if trajectory is not None:
+                break
         if trajectory is None:
             dropped[fault] += 1
         else:
@@ -46,6 +51,18 @@ def run(shop: Workshop) -> dict[str, Any]:
         "counts": {"problems": len(absent), "asked": len(asked), "kept": len(kept), "used": len(kept)},
         "dropped": dict(dropped),
     }
+
+
+def _solve(shop: Workshop, problems: Sequence[Problem]) -> Iterator[tuple[Problem, Sequence[str]]]:
+    """The expert's solutions of each problem, in the order of `problems`."""
+    if shop.recipe.expert.source == "endpoint":
+        answers = ask_endpoint(shop, problems)
+        yield from ((problem, answers.get(problem.id, ())) for problem in problems)
+        return
+    expert = make_expert(shop.recipe)
+    for problem in tqdm(problems, desc="expert", unit="problem", leave=False):
+        text = expert.solve(problem)
+        yield problem, () if text is None else (text,)
 
 
 def _contradicts(problem: Problem, text: str) -> bool:

@@ -1,7 +1,7 @@
 """Who writes expert trajectories: anything with `solve(problem) -> completion text`.
 
-Here the world's programmatic expert and the data's own worked solutions; a stronger model behind HTTP fits the
-same place.
+Here those that cost nothing: the world's programmatic expert and the data's own worked solutions. A model behind HTTP
+is asked about many problems at once: `expert_endpoint`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,6 @@ class FirstOf:
 
 
 def make_expert(recipe: Recipe) -> Expert:
-    """The expert that the recipe names."""
+    """The expert that the recipe names; for `auto` and `endpoint` whichever solutions are there without asking."""
     kinds: dict[str, Expert] = {"world": WorldExpert(), "solution": SolutionExpert()}
     return kinds.get(recipe.expert.source) or FirstOf(list(kinds.values()))

@@ -12,11 +12,12 @@ def finite(values: Mapping[str, float]) -> dict[str, float]:
 
 
 class Mean:
-    """Weighted means of named figures."""
+    """Weighted means of named figures, and maxima of others."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
         self._weights: dict[str, float] = {}
+        self._most: dict[str, float] = {}
 
     def add(self, values: dict[str, float], weight: float) -> None:
         """Counts each value `weight` times."""
@@ -24,6 +25,11 @@ class Mean:
             self._sums[name] = self._sums.get(name, 0.0) + value * weight
             self._weights[name] = self._weights.get(name, 0.0) + weight
 
+    def most(self, values: dict[str, float]) -> None:
+        """Keeps the largest value of each name; the names are not those of `add`."""
+        for name, value in values.items():
+            self._most[name] = max(value, self._most.get(name, value))
+
     def result(self) -> dict[str, float]:
-        """The mean of each figure over the weight that it was given."""
-        return {name: total / self._weights[name] for name, total in self._sums.items()}
+        """The mean of each figure over the weight that it was given, and the maxima."""
+        return {name: total / self._weights[name] for name, total in self._sums.items()} | self._most

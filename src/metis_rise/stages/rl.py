@@ -3,12 +3,16 @@
 GRPO without KL, clip-higher, token-level loss, online filtering by accuracy with refill and carry-over, soft
 overlong penalty, format and accuracy reward. Every draw is a function of (seed, step), so a run that is killed
 goes on from its last checkpoint exactly as if nothing had happened.
+
+With an engine that has weights of its own (servers) these are pushed after each update, and with `rl.max_staleness`
+the groups of the next step are sampled while a step is trained: docs/design.md, "RL over servers".
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,17 +20,17 @@ from typing import Any
 from tqdm import tqdm
 
 from metis_rise.engines.base import Request
-from metis_rise.engines.native import NativeEngine
 from metis_rise.policy.checkpoint import load_training, load_weights, newest, prune, save_training
 from metis_rise.policy.forward import row_logprobs
 from metis_rise.policy.optimizer import Optimizer, lr_at
 from metis_rise.run import Stage, write_jsonl
 from metis_rise.seeding import derive
-from metis_rise.stages.collector import Collected, Collector, LogProbsPerToken
+from metis_rise.stages.ahead import Batches
+from metis_rise.stages.collector import Collected, Collector, KeptGroup, LogProbsPerToken
 from metis_rise.stages.dev import score_dev
 from metis_rise.stages.figures import finite
 from metis_rise.stages.prompt_stream import PromptStream
-from metis_rise.stages.update import Updater, prompt_rows, reward
+from metis_rise.stages.update import Start, Updater, prompt_rows, reward
 from metis_rise.stages.workshop import MODEL_FOLDER, Bench, Workshop, sample_judged
 from metis_rise.types import Group, Problem, mean_strict
 
@@ -48,7 +52,8 @@ class _Progress:
 
 def run(shop: Workshop) -> dict[str, Any]:
     """Runs or resumes RL; leaves the best checkpoint's weights in the stage's `model` folder."""
-    return _Training(shop).run()
+    with closing(_Training(shop)) as training:
+        return training.run()
 
 
 class _Training:
@@ -64,35 +69,55 @@ class _Training:
             max_grad_norm=self.config.max_grad_norm,
             betas=(0.9, self.config.adam_beta2),
         )
-        for part, budget in (("rl", recipe.rl.micro_tokens), ("sft", recipe.sft.micro_tokens)):
-            shop.check_room(self.bench, part, budget)
         stream = PromptStream(shop.sets.train, derive(recipe.seed, "rl"), self.config.revisit)
-        self.collector = Collector(self.config, stream, self._sample, self._old_logprobs)
+        collector = Collector(self.config, stream, self._sample, self._old_logprobs)
+        self.batches = Batches(collector, ahead=self.config.max_staleness > 0)
         # With adapters the policy is its own reference: they are switched off.
         apart = self.config.kl_weight > 0 and self.bench.policy.lora is None
-        reference = shop.bench(recipe.model.path).policy if apart else None
+        reference = shop.policy(recipe.model.path) if apart else None
         sampling = (recipe.sampling.temperature, shop.max_tokens)
-        self.rescore = self.config.old_logprobs == "trainer" or (
-            self.config.old_logprobs == "auto" and not self._same_numbers()
-        )
-        self.updater = Updater(self.bench, self.optimizer, self.config, sampling, reference, self.rescore)
+        self.start = self._start()
+        self.updater = Updater(self.bench, self.optimizer, self.config, sampling, reference, self.start)
         self.progress = _Progress()
         self.rollouts: list[dict[str, Any]] = []
 
-    def _same_numbers(self) -> bool:
-        """Whether sampler and trainer compute the same log-probabilities: one module, and no low precision."""
-        model = self.shop.recipe.model
-        return isinstance(self.bench.engine, NativeEngine) and model.dtype == "float32" and not model.autocast
+    def _start(self) -> Start:
+        """What ratios start from. Another machine's weights may be a step behind, and its sums differ a little."""
+        model, asked = self.shop.recipe.model, self.config.old_logprobs
+        if self.bench.engine.remote:
+            return Start.UPDATE
+        # One module computes the same for sampler and trainer, but for low precision.
+        same = model.dtype == "float32" and not model.autocast
+        return Start.SAMPLING if asked == "trainer" or (asked == "auto" and not same) else Start.SAMPLER
 
     def run(self) -> dict[str, Any]:
+        for part, budget in (("rl", self.config.micro_tokens), ("sft", self.shop.recipe.sft.micro_tokens)):
+            self.shop.check_room(self.bench, part, budget)
         self._resume()
-        policy, objective, total = self.bench.policy, self.updater.objective, self.config.steps
+        self._say_how()
+        self._train()
+        return self._finish()
+
+    def close(self) -> None:
+        """Ends what is under way; a sampler in a thread fails when its engine closes."""
+        self.bench.close()
+        self.batches.close()
+
+    def _say_how(self) -> None:
+        policy, objective = self.bench.policy, self.updater.objective
         self.shop.run.log(f"RL: attention of packed rows: {policy.backend.name} ({policy.backend.reason})")
         self.shop.run.log(
             f"RL: objective {self.config.objective}, ratio clipped to [1 - {objective.clip_low}, "
             f"1 + {objective.clip_high}], advantages scaled by {objective.advantage_scale}, "
             f"loss aggregated by {objective.aggregation}"
         )
+        if self.bench.engine.remote:
+            ahead = "one step ahead" if self.config.max_staleness else "step by step"
+            urls = ", ".join(self.shop.recipe.engine.urls)
+            self.shop.run.log(f"RL: sampled by {urls}, {ahead}, importance weights up to {self.config.importance_cap}")
+
+    def _train(self) -> None:
+        total = self.config.steps
         with tqdm(total=total, initial=self.progress.step, desc="RL", unit="step") as bar:
             if self.progress.step == 0 and self.progress.best_score < 0:
                 self._evaluate()
@@ -100,22 +125,25 @@ class _Training:
             while self.progress.step < total:
                 bar.set_postfix(self._step())
                 bar.update()
-        return self._finish()
 
     def _step(self) -> dict[str, str]:
-        start, step, encoded = time.monotonic(), self.progress.step, self.bench.policy.encoded
-        collected = self.collector.collect(step)
-        sampled_at = time.monotonic()
+        start, step, policy = time.monotonic(), self.progress.step, self.bench.policy
+        waited, encoded, version = self.batches.waited, policy.encoded, policy.version
+        collected = self.batches.take(step)
+        if step + 1 < self.config.steps:
+            self.batches.begin(step + 1)
+        collected.drop_stale(version, lambda kept: self._most_lag(kept, step))
+        values = self._values(collected)
         learning_rate = lr_at(step, self.config.learning_rate, self.config.warmup_steps)
-        figures = self.updater.update(collected.kept, step, learning_rate) if collected.kept else {}
+        values |= self.updater.update(collected.kept, learning_rate) if collected.kept else {}
         self.progress.step += 1
         self._count(collected)
-        values = self._values(collected) | figures | {"lr": learning_rate, "seconds": time.monotonic() - start}
-        tokens = sum(len(t.tokens) for group in collected.sampled for t in group.trajectories)
-        values["tokens_per_second"] = tokens / max(sampled_at - start, 1e-9)
-        groups = [*collected.sampled, *(kept.group for kept in collected.kept)]
-        values["images_encoded"] = self.bench.policy.encoded - encoded
-        values["images_unique"] = len({image for group in groups for image in group.problem.images})
+        # Nothing is sampled from here to the next step: weights may be pushed, and scored on dev.
+        self.batches.wait()
+        values |= self._push(version)
+        values |= {"lr": learning_rate, "seconds": time.monotonic() - start}
+        values["waiting"] = (self.batches.waited - waited) / values["seconds"]
+        values["images_encoded"] = policy.encoded - encoded
         self.shop.run.metric("rl", self.progress.step, finite(values))
         self.rollouts += [
             t.to_json() | {"tokens": [], "logprobs": []} for g in collected.sampled for t in g.trajectories
@@ -131,37 +159,57 @@ class _Training:
             "groups": f"{len(collected.kept)}/{len(collected.sampled)}",
         }
 
+    def _most_lag(self, kept: KeptGroup, step: int) -> int:
+        """Updates that the weights which sampled a group may lag behind those that it trains at `step`."""
+        carried = step - kept.step
+        return (self.config.max_staleness + carried) * self.config.minibatches
+
+    def _push(self, before: int) -> Mapping[str, float]:
+        """Brings an engine's own weights up to date, unless they are still those of version `before`."""
+        if not self.bench.engine.remote or self.bench.policy.version == before:
+            return {}
+        start = time.monotonic()
+        figures = self.bench.push()
+        return {"push_seconds": time.monotonic() - start, **figures}
+
     def _sample(self, problems: Sequence[Problem], step: int, turn: int) -> Iterable[Group]:
         params, size = self.shop.sampled, self.config.group_size
         seed = self.shop.recipe.seed
         requests = [Request(p, size, params, derive(seed, "rl", step, turn, p.id)) for p in problems]
-        return sample_judged(self.bench.engine, requests, "rl")
+        return sample_judged(self.bench, requests, "rl")
 
     def _old_logprobs(self, group: Group, now: bool) -> LogProbsPerToken:
-        """What ratios start from: the sampler's log-probabilities, or the trainer's where the two can differ.
+        """What ratios start from, where that is settled by now: the sampler's log-probabilities, or the trainer's.
 
         A group that is trained on `now`, in one update, starts from that update's own pass instead.
         """
-        if not self.rescore or (now and self.config.minibatches == 1):
+        if self.start is not Start.SAMPLING or (now and self.config.minibatches == 1):
             return tuple(t.logprobs for t in group.trajectories)
         rows, temperature = prompt_rows(self.bench, group), self.shop.recipe.sampling.temperature
         scores = row_logprobs(self.bench.policy, rows, temperature, self.config.micro_tokens)
         return tuple(tuple(values.tolist()) for values in scores)
 
     def _values(self, collected: Collected) -> dict[str, float]:
+        """Figures of what was sampled, before it is trained on."""
         drawn = [t for group in collected.sampled for t in group.trajectories]
         count = max(1, len(drawn))
-        max_tokens = self.shop.max_tokens
+        max_tokens, tokens = self.shop.max_tokens, sum(len(t.tokens) for t in drawn)
+        lags = [kept.lag(self.bench.policy.version) for kept in collected.kept] or [0]
+        groups = [*collected.sampled, *(kept.group for kept in collected.kept)]
         return {
             "reward": sum(reward(t, self.config, max_tokens) for t in drawn) / count,
             "accuracy": mean_strict(drawn),
             "format": sum(t.verdict is not None and t.verdict.well_formed for t in drawn) / count,
-            "length": sum(len(t.tokens) for t in drawn) / count,
+            "length": tokens / count,
+            "tokens_per_second": tokens / max(collected.seconds, 1e-9),
             "groups_kept": len(collected.kept),
             "groups_sampled": len(collected.sampled),
             "filter_rate": collected.filter_rate,
             "carried": collected.carried,
             "refill_rounds": max(0, collected.rounds - 1),
+            "staleness": sum(lags) / len(lags),
+            "staleness_max": max(lags),
+            "images_unique": len({image for group in groups for image in group.problem.images}),
         }
 
     def _count(self, collected: Collected) -> None:
@@ -196,7 +244,7 @@ class _Training:
             self.rollouts = []
         state = {
             "progress": asdict(self.progress) | {"seconds": self._seconds()},
-            "collector": self.collector.state_dict(),
+            "collector": self.batches.state_dict(),
         }
         save_training(self._checkpoint(self.progress.step), self.bench.policy, self.optimizer, state)
         prune(self.stage.path, self.config.keep_checkpoints, [self._checkpoint(self.progress.best_step)])
@@ -206,7 +254,7 @@ class _Training:
         if found is not None:
             state = load_training(found, self.bench.policy, self.optimizer)
             self.progress = _Progress(**state["progress"])
-            self.collector.load_state_dict(state["collector"])
+            self.batches.load_state_dict(state["collector"])
             self.shop.run.log(f"RL: going on from {found.name}")
         for curve in ("rl", "rl-dev"):
             self.shop.run.truncate_metrics(curve, self.progress.step if found is not None else -1)
@@ -233,5 +281,5 @@ class _Training:
             "best_step": progress.best_step,
             "seconds": self._seconds(),
             "counts": {"problems": len(progress.problems), "used": progress.trajectories},
-            "dropped": progress.dropped | {"surplus at the end": self.collector.waiting * self.config.group_size},
+            "dropped": progress.dropped | {"surplus at the end": self.batches.waiting * self.config.group_size},
         }

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -57,8 +58,7 @@ def run(shop: Workshop) -> dict[str, Any]:
                 _train(shop, config, [*examples, *replay], model, folder, number)
             model = folder
         results.append(result | _figures(shop, config))
-    bench = shop.bench(model)
-    bench.policy.save(stage.path / MODEL_FOLDER)
+    shop.policy(model).save(stage.path / MODEL_FOLDER)
     used = sum(result["examples"] + result["replay"] for result in results)
     return {"stages": results, "counts": {"used": used}, "dropped": {}}
 
@@ -122,7 +122,9 @@ def _train(
             _log_held_out(shop, bench, held_out, config.name, step)
     if optimizer.skipped:
         shop.run.warn(f"sft: {optimizer.skipped} updates of stage {config.name} were skipped: gradient not finite")
-    score_dev(shop, bench, f"{curve}-dev", step)
+    with closing(bench):
+        bench.push()
+        score_dev(shop, bench, f"{curve}-dev", step)
     bench.policy.save(folder)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 
 from tqdm import tqdm
 
 from metis_rise.engines.base import Engine, Request, SamplingParams
-from metis_rise.engines.native import NativeEngine
+from metis_rise.engines.server.engine import ServerEngine
 from metis_rise.errors import InputError
 from metis_rise.policy.model import Policy
 from metis_rise.policy.processor import prompt_tokens
@@ -20,21 +21,47 @@ from metis_rise.problems.prompt import RISE, build_messages, load_system
 from metis_rise.problems.world import check_chain
 from metis_rise.recipe import Recipe
 from metis_rise.run import Run
+from metis_rise.stages.serving import Turn, make_engine
 from metis_rise.types import Group, Problem, StopReason, Trajectory
 from metis_rise.verifier.judge import judge
 
 MODEL_FOLDER = "model"
 AUTO = "auto"
 KEPT_BYTES = 256 << 20
+# How often problems are asked that the sampler gives up.
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One loaded model with the prompts it has seen and the engine that samples it."""
+    """One loaded model with the prompts it has seen and the engine that samples it.
+
+    Benches with one set of servers share a `turn`: each pushes its weights before it samples after another one.
+    """
 
     policy: Policy
     engine: Engine
     prompts: Prompts
+    turn: Turn = field(default_factory=Turn)
+    mark: object = field(default_factory=object)
+
+    def sample(self, requests: Sequence[Request]) -> Iterator[Group]:
+        """Groups as they finish: see `Engine.sample`."""
+        if self.turn.owner is not self.mark:
+            self.push()
+        return self.engine.sample(requests)
+
+    def push(self) -> Mapping[str, float]:
+        """Samples with the policy's present weights from now on: see `Engine.push`."""
+        # Where a push fails half-way, nobody's weights are there.
+        self.turn.owner = None
+        figures = self.engine.push()
+        self.turn.owner = self.mark
+        return figures
+
+    def close(self) -> None:
+        """Lets go of the engine; nothing is sampled afterwards."""
+        self.engine.close()
 
     def prompt(self, problem: Problem) -> Prompt:
         """The encoded prompt of a problem."""
@@ -50,9 +77,14 @@ class Prompts:
     system: str | None
     _known: dict[str, Prompt] = field(default_factory=dict)
     _bytes: int = 0
+    _lock: Lock = field(default_factory=Lock)
 
     def __call__(self, problem: Problem) -> Prompt:
-        """The prompt of `problem`."""
+        """The prompt of `problem`. Threads may call at once: one that samples, one that trains."""
+        with self._lock:
+            return self._prompt(problem)
+
+    def _prompt(self, problem: Problem) -> Prompt:
         prompt = self._known.pop(problem.id, None)
         if prompt is None:
             images = [self.store.open(key) for key in problem.images]
@@ -88,9 +120,24 @@ class Workshop:
     sets: ProblemSets
     max_tokens: int
     system: str | None
+    turn: Turn = field(default_factory=Turn)
 
     def bench(self, model: str | Path) -> Bench:
-        """Loads a model by name or folder, and an engine on it."""
+        """Loads a model by name or folder, and an engine on it; close the bench when it has done its work.
+
+        Raises InputError for servers that are not there, or cannot do the run's work; they are asked once per process.
+        """
+        policy = self.policy(model)
+        prompts = Prompts(policy, self.store, policy.system)
+        engine = make_engine(self.recipe, self.run, self.sets, self.store, policy, prompts, self.turn)
+        if isinstance(engine, ServerEngine) and not self.turn.checked:
+            every = [problem for problems in self.sets.named().values() for problem in problems]
+            engine.check(*longest_prompt(prompts, every, "servers"), self.max_tokens)
+            self.turn.checked = True
+        return Bench(policy, engine, prompts, self.turn)
+
+    def policy(self, model: str | Path) -> Policy:
+        """Loads a model by name or folder, without an engine; its `system` is the system prompt that it is given."""
         config = self.recipe.model
         policy = Policy.load(
             model,
@@ -104,18 +151,15 @@ class Workshop:
             autocast=config.autocast,
             attention=config.attention,
         )
-        system = system_prompt(policy, self.system)
-        policy.trained_with(system)
-        prompts = Prompts(policy, self.store, system)
-        return Bench(policy, NativeEngine(policy, prompts, self.recipe.sampling.batch_tokens), prompts)
+        policy.trained_with(system_prompt(policy, self.system))
+        return policy
 
     def check_room(self, bench: Bench, part: str, micro_tokens: int) -> None:
         """InputError when the longest training prompt and a completion of `max_tokens` pass a pass's token budget.
 
         `part` is the recipe's section that `micro_tokens` is from.
         """
-        problems = tqdm(self.sets.train, desc=f"{part}: measuring prompts", unit="problem", leave=False, delay=2)
-        longest, problem = max((bench.prompts.length(problem), problem.id) for problem in problems)
+        longest, problem = longest_prompt(bench.prompts, self.sets.train, part)
         need = longest + self.max_tokens
         if need > micro_tokens:
             raise InputError(
@@ -140,6 +184,12 @@ class Workshop:
         return SamplingParams(temperature=0.0, max_tokens=self.max_tokens)
 
 
+def longest_prompt(prompts: Prompts, problems: Sequence[Problem], purpose: str) -> tuple[int, str]:
+    """Tokens of the longest prompt, and its problem's id; `purpose` is for the progress bar."""
+    bar = tqdm(problems, desc=f"{purpose}: measuring prompts", unit="problem", leave=False, delay=2)
+    return max((prompts.length(problem), problem.id) for problem in bar)
+
+
 def system_prompt(policy: Policy, setting: str | None) -> str | None:
     """The system prompt that a recipe's `prompt.system` means for this model.
 
@@ -151,14 +201,37 @@ def system_prompt(policy: Policy, setting: str | None) -> str | None:
 
 
 def sample_judged(
-    engine: Engine, requests: Sequence[Request], source: str, description: str | None = None
+    bench: Bench, requests: Sequence[Request], source: str, description: str | None = None
 ) -> Iterator[Group]:
-    """Groups as they finish, every trajectory with its verdict; a progress bar when `description` is given."""
-    groups = engine.sample(requests)
+    """Groups as they finish, every trajectory with its verdict; a progress bar when `description` is given.
+
+    What the sampler gave up is judged as well, as what it is: a completion with no end. Ask `Group.aborted`.
+    """
+    groups = bench.sample(requests)
     silent = description is None
     for group in tqdm(groups, total=len(requests), desc=description, unit="problem", leave=False, disable=silent):
         trajectories = tuple(judged(group.problem, t, source) for t in group.trajectories)
         yield Group(group.problem, trajectories)
+
+
+def sample_whole(bench: Bench, requests: Sequence[Request], source: str, description: str) -> Iterator[Group]:
+    """`sample_judged` for scores: problems that the sampler gave up are asked again, and never count as wrong.
+
+    Raises:
+        InputError: the sampler gave up some of them `ATTEMPTS` times; all others have come by then.
+    """
+    left = {request.problem.id: request for request in requests}
+    for _ in range(ATTEMPTS):
+        for group in sample_judged(bench, list(left.values()), source, description):
+            if not group.aborted:
+                del left[group.problem.id]
+                yield group
+        if not left:
+            return
+    raise InputError(
+        f"{description}: the sampler gave up {len(left)} of {len(requests)} problems {ATTEMPTS} times, the first is "
+        f"{next(iter(left))!r}; see the servers' logs, then run again: what is done is kept"
+    )
 
 
 def judged(problem: Problem, trajectory: Trajectory, source: str) -> Trajectory:
