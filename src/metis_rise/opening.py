@@ -23,6 +23,7 @@ from metis_rise.problems.reader import dump_problems, load_problems
 from metis_rise.recipe import MAY_CHANGE, Recipe, resolved
 from metis_rise.run import Run, write_atomic
 from metis_rise.stages.lengths import fit_max_tokens
+from metis_rise.stages.serving import check_servers
 from metis_rise.stages.workshop import AUTO, Workshop
 
 SYSTEM_FILE = "system.txt"
@@ -31,14 +32,15 @@ SYSTEM_FILE = "system.txt"
 def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False) -> Workshop:
     """The run's folder with its problems in it, created or taken up again.
 
-    Raises InputError for whatever is wrong with the recipe's model, prompt or problems; a run that is there is then
-    untouched, also with `fresh`, and no new one appears.
+    Raises InputError for whatever is wrong with the recipe's model, prompt or problems, and for servers that are not
+    there; a run that is there is then untouched, also with `fresh`, and no new one appears.
     """
     torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
     torch.manual_seed(recipe.seed)
     path = root / name
     if fresh or not _begun(path):
         _check_model(recipe)
+        check_servers(recipe)
         _put_in_place(_prepare(recipe, root, name), recipe, path, fresh)
     run = Run.open(root, name, resolved(recipe), may_change=MAY_CHANGE)
     sets = ProblemSets(*(load_problems(_file(path, split)) for split in SPLITS))

@@ -19,6 +19,7 @@ from metis_rise.report.html import write_report
 from metis_rise.report.terminal import print_report
 from metis_rise.run import write_atomic
 from metis_rise.stages import diagnose, distill, evaluate, expert, rl, sft
+from metis_rise.stages.serving import drop_served
 from metis_rise.stages.workshop import Workshop
 
 STAGES: dict[str, Callable[[Workshop], dict[str, Any]]] = {
@@ -68,6 +69,7 @@ def _do(shop: Workshop, name: str) -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    drop_served(shop.run)
     result = {"seconds": time.monotonic() - start} | result
     seconds = result["seconds"]
     stage.finish(result)

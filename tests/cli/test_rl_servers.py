@@ -12,8 +12,9 @@ from micro import MICRO
 from remote_copy import RemoteCopy, Script
 from safetensors.torch import load_file
 
-from metis_rise import pipeline
+from metis_rise import opening, pipeline
 from metis_rise.errors import InputError
+from metis_rise.opening import open_workshop
 from metis_rise.recipe import load_recipe
 from metis_rise.run import read_jsonl
 from metis_rise.stages import rl, workshop
@@ -29,12 +30,17 @@ AHEAD = (*SETTINGS, *SERVER, "rl.max_staleness=1")
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     """What the engines of this test do and have seen."""
     script = Script()
+    use(script, monkeypatch)
+    return script
+
+
+def use(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "check_servers", lambda recipe: None)
     monkeypatch.setattr(
         workshop,
         "make_engine",
         lambda recipe, run, sets, store, policy, encode, turn: RemoteCopy(policy, encode, script),
     )
-    return script
 
 
 def run_rl(root: Path, name: str, settings: Sequence[str], *more: str) -> Path:
@@ -53,11 +59,7 @@ def test_pushed_after_every_update_it_is_the_run_of_the_native_engine(tmp_path: 
     """In float32 a copy with the same weights computes the same, so that nothing may differ: dev scores, weights."""
     native = run_rl(tmp_path, "native", SETTINGS, "rl.old_logprobs=trainer")
     script = Script()
-    monkeypatch.setattr(
-        workshop,
-        "make_engine",
-        lambda recipe, run, sets, store, policy, encode, turn: RemoteCopy(policy, encode, script),
-    )
+    use(script, monkeypatch)
     remote = run_rl(tmp_path, "remote", (*SETTINGS, *SERVER))
     ours, theirs = (load_file(run / "1-rl" / "model" / "model.safetensors") for run in (remote, native))
     assert all(value.equal(theirs[name]) for name, value in ours.items())
@@ -217,7 +219,17 @@ def test_servers_that_are_not_there_are_told_before_any_work(tmp_path: Path):
     with pytest.raises(InputError, match=r"^engine\.urls: .*127\.0\.0\.1:9") as error:
         run_rl(tmp_path, "alone", SETTINGS, "engine.kind=server", "engine.urls=[http://127.0.0.1:9]")
     assert "\n" not in str(error.value)
-    assert not (tmp_path / "alone" / "metrics.jsonl").exists()
+    assert not (tmp_path / "alone").exists()
+
+
+def test_a_run_is_not_deleted_for_one_whose_servers_are_not_there(tmp_path: Path):
+    kept = tmp_path / "kept" / "recipe.json"
+    open_workshop(load_recipe("tiny", SETTINGS), tmp_path, "kept")
+    before = kept.read_bytes()
+    servers = load_recipe("tiny", [*SETTINGS, "engine.kind=server", "engine.urls=[http://127.0.0.1:9]"])
+    with pytest.raises(InputError, match=r"^engine\.urls: "):
+        open_workshop(servers, tmp_path, "kept", fresh=True)
+    assert kept.read_bytes() == before
 
 
 def test_a_run_may_go_on_with_other_servers(tmp_path: Path, script: Script):

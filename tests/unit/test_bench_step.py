@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +15,7 @@ from torch import Tensor, nn
 from metis_rise.bench import trl_steps
 from metis_rise.bench.cases import Arms, Case
 from metis_rise.bench.model import Sizes
-from metis_rise.bench.step import CONFIG, right, step_arms
+from metis_rise.bench.step import CONFIG, own_step, right, step_arms
 from metis_rise.bench.workbench import TEXT_TOKENS, Workbench
 from metis_rise.engines.base import Request
 from metis_rise.engines.native import NativeEngine
@@ -84,6 +87,17 @@ def test_arms_take_the_same_step_on_the_same_completions(
     total = max(value.norm() for value in slopes["trl"].values())
     for name, wanted in slopes["trl"].items():
         assert (slopes["ours"][name] - wanted).norm() <= 1e-4 * max(wanted.norm(), 1e-2 * total), name
+
+
+def test_our_pictures_are_gone_when_the_arm_is(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    arm = own_step(bench, CASE)
+    arm()
+    (folder,) = tmp_path.glob("rise-bench-*")
+    assert len(list(folder.iterdir())) == 1
+    del arm
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_prompts_are_the_same_in_both(bench: Workbench, arms: Arms, trainers: list[Any]):

@@ -94,6 +94,17 @@ def test_a_group_comes_out_when_its_last_row_ends(policy: Policy, prompts: dict[
     assert [group.problem.id for group in rest] == names[:1]
 
 
+def test_rows_that_have_ended_wait_to_be_dropped_past_their_last_position(policy: Policy) -> None:
+    # One in ten is too few to drop at once; meanwhile it goes on beside rows whose prompts end far before its own.
+    questions = {"long": "How many? " * 30} | {f"short-{i}": "How?" for i in range(9)}
+    prompts = {name: policy.encode(tiny.message(text)) for name, text in questions.items()}
+    requests = [Request(problem(name), 1, SAMPLED if name != "long" else SHORT, 7) for name in prompts]
+    beside = sample(policy, prompts, requests)
+    for request in requests:
+        name = request.problem.id
+        assert drawn(beside[name]) == drawn(sample(policy, prompts, [request])[name]), name
+
+
 def test_an_update_in_the_middle_is_refused(policy: Policy, prompts: dict[str, Prompt]) -> None:
     names = list(prompts)
     requests = [Request(problem(names[0]), 2, SAMPLED, 1), Request(problem(names[1]), 2, SHORT, 2)]

@@ -163,14 +163,33 @@ def unscored(fake: FakeVllm, reply: dict[str, Any]) -> Any:
     return reply
 
 
+def not_a_number(fake: FakeVllm, reply: dict[str, Any]) -> Any:
+    reply["choices"][1]["logprobs"]["content"][0]["logprob"] = float("nan")
+    return reply
+
+
 def stopped_elsewhere(fake: FakeVllm, reply: dict[str, Any]) -> Any:
     return reply | {"choices": [*reply["choices"][:-1], fake.choice(2, [30], stop_reason=30)]}
 
 
+def unread(fake: FakeVllm, reply: dict[str, Any]) -> Any:
+    return reply | {"prompt_token_ids": None}
+
+
 @pytest.mark.parametrize(
     "spoil",
-    [shortened, twice, aborted, unscored, stopped_elsewhere, lambda fake, reply: {}, lambda fake, reply: [1, "x"]],
-    ids=["short", "twice", "aborted", "unscored", "stopped elsewhere", "empty", "list"],
+    [
+        unread,
+        shortened,
+        twice,
+        aborted,
+        unscored,
+        not_a_number,
+        stopped_elsewhere,
+        lambda fake, reply: {},
+        lambda fake, reply: [1, "x"],
+    ],
+    ids=["unread", "short", "twice", "aborted", "unscored", "not a number", "stopped elsewhere", "empty", "list"],
 )
 def test_replies_that_are_not_whole_are_asked_again(policy: Policy, spoil: Callable[[FakeVllm, dict[str, Any]], Any]):
     fake = FakeVllm(policy)
@@ -271,6 +290,17 @@ def test_when_all_requests_fail_sampling_ends_with_the_reason(policy: Policy):
         list(engine.sample(requests_of(5)))
 
 
+def test_a_request_that_fails_alone_does_not_end_sampling(policy: Policy):
+    fake = FakeVllm(policy)
+
+    def script(call: Call) -> Act:
+        return BROKEN if call.path == GENERATE else fake.answer(call)
+
+    with engine_on(policy, script) as (engine, _):
+        (lost,) = list(engine.sample(requests_of(1)))
+    assert lost.aborted
+
+
 def test_when_the_last_server_goes_what_was_answered_is_given_and_the_rest_is_named(policy: Policy):
     fake = FakeVllm(policy)
 
@@ -332,7 +362,8 @@ def test_nothing_is_sampled_before_a_push(policy: Policy):
     assert probe.pictures == (stored("a"),) and len(probe.prompt.pictures()) == 1
 
 
-@pytest.mark.parametrize("label", ["default", "2"])
+# Newer than the policy ever was: another run's, or left by the one before.
+@pytest.mark.parametrize("label", ["default", "2", "60"])
 def test_a_server_with_other_weights_than_were_pushed_is_out(policy: Policy, label: str):
     said: list[str] = []
     policy.version = 3

@@ -381,6 +381,19 @@ def test_the_key_is_sent_and_never_shown(monkeypatch: pytest.MonkeyPatch, capsys
     assert KEY not in f"{got!r}{shown}{said}{captured}"
 
 
+def test_a_key_with_the_end_of_its_line_is_sent_without_and_one_that_cannot_be_sent_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("RISE_TEST_KEY", f"{KEY}\r\n")
+    got, server = post_one(echo, api_key_env="RISE_TEST_KEY")
+    assert got == 0 and server.calls[0].headers["Authorization"] == f"Bearer {KEY}"
+    for odd in (f"{KEY}\n{KEY}", f"{KEY}é"):
+        monkeypatch.setenv("RISE_TEST_KEY", odd)
+        with pytest.raises(InputError, match="RISE_TEST_KEY") as error:
+            Fleet(hasty("http://a", api_key_env="RISE_TEST_KEY"))
+        assert KEY not in str(error.value)
+
+
 def test_a_key_that_is_not_there_is_an_error_that_names_the_variable(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("RISE_TEST_KEY", raising=False)
     with pytest.raises(InputError, match="RISE_TEST_KEY"):

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import tiny
 
-from metis_rise.engines.server.launch import ServeOptions, command, environment, find_vllm
+from metis_rise.engines.server import launch
+from metis_rise.engines.server.launch import ServeOptions, address, command, environment, find_vllm, serve
 from metis_rise.engines.server.serving_folder import serving_folder
 from metis_rise.errors import InputError
 
@@ -78,6 +79,46 @@ def test_it_waits_for_the_server_passes_ctrl_c_on_and_ends_with_the_servers_code
     assert any("vllm.entrypoints.openai.api_server" in line and "VLLM_SERVER_DEV_MODE=1" in line for line in said)
     process.stderr.close()
     process.stdout.close()
+
+
+def test_the_server_goes_with_the_terminal_and_no_proxy_is_asked_for_it(
+    vllm: Install, port: int, monkeypatch: pytest.MonkeyPatch
+):
+    vllm()
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    process = start("--port", str(port))
+    assert process.stderr is not None and process.stdout is not None
+    said = next(line for line in process.stderr if "ready" in line)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(30) == 128 + signal.SIGTERM
+    assert "not ready" not in said
+    with socket.create_server(("127.0.0.1", port)):
+        process.stderr.close()
+        process.stdout.close()
+
+
+def test_no_server_is_left_behind_when_waiting_for_it_fails(vllm: Install, port: int, monkeypatch: pytest.MonkeyPatch):
+    vllm()
+    started: list[subprocess.Popen[bytes]] = []
+
+    def fails(process: subprocess.Popen[bytes], url: str) -> None:
+        started.append(process)
+        raise OSError("no more sockets")
+
+    monkeypatch.setattr(launch, "_await_health", fails)
+    with pytest.raises(OSError, match="no more sockets"):
+        serve(ServeOptions("tiny", port=port))
+    assert started[0].wait(30) == -signal.SIGTERM
+
+
+def test_an_ipv6_address_is_bracketed():
+    assert address("::1", 8000) == "http://[::1]:8000"
+    assert address("localhost", 8000) == "http://localhost:8000"
+
+
+def test_a_host_that_is_not_known_is_said():
+    with pytest.raises(InputError, match=r"nowhere\.invalid port 8000: cannot listen there \((?!Unknown error)"):
+        launch._check_port("nowhere.invalid", 8000)
 
 
 def test_a_server_that_does_not_come_up_is_said_and_its_code_is_kept(vllm: Install, port: int):

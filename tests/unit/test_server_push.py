@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any, cast
 import pytest
 import tiny
 import torch
-from scripted_server import BROKEN, Act, Call, ScriptedServer
+from scripted_server import BROKEN, STALL, Act, Call, ScriptedServer
 from torch import Tensor
 
 from metis_rise.engines.base import WeightsDiffer
 from metis_rise.engines.server import push
 from metis_rise.engines.server.faults import RequestFailed, ServersGone
 from metis_rise.engines.server.fleet import Fleet
+from metis_rise.engines.server.loop import LoopThread
 from metis_rise.engines.server.nccl import NcclPush
 from metis_rise.engines.server.push import DiskPush
 from metis_rise.engines.server.pusher import ProbeRow, Pusher
@@ -149,6 +151,27 @@ def test_a_server_that_keeps_old_things_stops_the_run(
         with pytest.raises(WeightsDiffer, match=named):
             pushed(DiskPush(tmp_path), policy, server)
         assert "/resume" in server.paths
+
+
+class Interrupting(FakeServer):
+    """Somebody presses Ctrl-C while it reads the weights."""
+
+    def script(self, call: Call) -> Act:
+        if call.path != "/collective_rpc":
+            return super().script(call)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        return STALL
+
+
+def test_an_interrupted_push_lets_the_servers_go_on(policy: Policy, tmp_path: Path):
+    with Interrupting() as server:
+        loop, fleet = LoopThread(), Fleet(ServerSettings((server.url,)))
+        with pytest.raises(KeyboardInterrupt):
+            loop.run(DiskPush(tmp_path).push(fleet, policy, PROBE))
+        # What an engine that is closed does next.
+        loop.run(fleet.close())
+        loop.close()
+        assert server.paths == [PAUSE, "/collective_rpc", "/resume"]
 
 
 class FakeSender:

@@ -22,7 +22,9 @@ SETTINGS = (*MICRO, "rl.steps=2", "rl.filter_bounds=closed", "rl.refill_rounds=0
 def steps(folder: Path, *settings: str) -> list[dict[str, Any]]:
     """What the RL steps of a run logged."""
     ok(folder, "rl", "tiny", *SETTINGS, *settings, "--name", "over-servers")
-    rows = read_jsonl(folder / "runs" / "over-servers" / "metrics.jsonl")
+    run = folder / "runs" / "over-servers"
+    assert not (run / "served").exists()
+    rows = read_jsonl(run / "metrics.jsonl")
     return [row["values"] for row in rows if row["stage"] == "rl"]
 
 

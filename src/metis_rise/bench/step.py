@@ -44,9 +44,9 @@ def right(tokens: Sequence[int]) -> bool:
 def own_step(bench: Workbench, case: Case) -> Fresh[Problem]:
     """What `rise rl` does in a step, without its filter: every group is trained on."""
     policy = bench.policy
+    # Removed with `make`, the last to name it.
     folder = tempfile.TemporaryDirectory(prefix="rise-bench-")
-    store = ImageStore(Path(folder.name))
-    prompts = Prompts(policy, store, None)
+    prompts = Prompts(policy, ImageStore(Path(folder.name)), None)
     engine = NativeEngine(policy, prompts)
     params = SamplingParams(max_tokens=case.completion_tokens)
     optimizer = Optimizer(
@@ -61,7 +61,8 @@ def own_step(bench: Workbench, case: Case) -> Fresh[Problem]:
         (picture,) = bench.pictures(case, turn)
         png = BytesIO()
         picture.save(png, format="PNG")
-        return Problem(str(turn), bench.question, "", AnswerType.TEXT, (store.put(png.getvalue()),))
+        key = ImageStore(Path(folder.name)).put(png.getvalue())
+        return Problem(str(turn), bench.question, "", AnswerType.TEXT, (key,))
 
     def run(problem: Problem) -> Tensor:
         (group,) = engine.sample([Request(problem, case.group_size, params, seed=int(problem.id))])

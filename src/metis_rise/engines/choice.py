@@ -39,11 +39,21 @@ class Chooser:
         """
         if self.params.temperature not in (0.0, 1.0):
             logits = logits / self.params.temperature
-        # All of the probability may lie on banned tokens, so what is left is normalized by itself.
-        allowed = logits.index_fill(-1, self._banned, -torch.inf)
-        greedy = self.params.temperature == 0
-        tokens = allowed.argmax(-1) if greedy else _invert(self._truncate(allowed.softmax(-1)), draws)
-        return tokens, logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
+        top = logits.amax(-1, keepdim=True)
+        weights = (logits - top).exp_()
+        normalizer = top[:, 0] + weights.sum(-1).log()
+        if self.params.temperature == 0:
+            tokens = self._allowed(logits).argmax(-1)
+        else:
+            weights.index_fill_(-1, self._banned, 0)
+            # Banned tokens may have so much of the probability that nothing is left of the others in float32.
+            if not weights.any(-1).all():
+                weights = self._allowed(logits).softmax(-1)
+            tokens = _invert(self._truncate(weights), draws)
+        return tokens, logits.gather(-1, tokens[:, None])[:, 0] - normalizer
+
+    def _allowed(self, logits: Tensor) -> Tensor:
+        return logits.index_fill(-1, self._banned, -torch.inf)
 
     def _truncate(self, weights: Tensor) -> Tensor:
         top_k, top_p = self.params.top_k, self.params.top_p

@@ -43,8 +43,12 @@ class Rotations:
             self._cos, self._sin = self.of(torch.arange(self._known, device=self._device).expand(3, -1))
 
     def of_text(self, positions: Tensor) -> Rotation:
-        """For tokens at positions [N], alike on all three axes, that were prepared for."""
-        return self._cos[positions], self._sin[positions]
+        """For tokens at positions [N], alike on all three axes; beyond what was prepared for, that of the last one.
+
+        Only rows that have ended and are not dropped yet get so far.
+        """
+        known = positions.clamp(max=self._known - 1)
+        return self._cos[known], self._sin[known]
 
 
 def hidden_states(

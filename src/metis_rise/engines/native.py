@@ -17,7 +17,8 @@ class NativeEngine:
     """Samples from `policy`: as completions end, further requests take their room.
 
     Keys and values are kept of at most `max_batch_tokens`: of prompts, counted as long as the longest of them, and of
-    what their completions may grow to. A request that passes that alone is sampled alone.
+    what their completions may grow to. Buffers grow by doubling, so up to twice that is held for a while. A request
+    that passes the budget alone is sampled alone.
     """
 
     remote = False

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
 
@@ -37,3 +46,19 @@ def said(allowed: str) -> WrapValidator:
             raise PydanticCustomError("union", "must be {allowed}", {"allowed": allowed}) from None
 
     return WrapValidator(validate)
+
+
+def _address(value: str) -> str:
+    try:
+        found = urlsplit(value)
+        whole = bool(found.hostname) and found.port != 0 and not value.endswith("/")
+    except ValueError:
+        whole = False
+    if not whole:
+        allowed = "an address such as http://host:8000, with no / at its end"
+        raise PydanticCustomError("address", "must be {allowed}", {"allowed": allowed})
+    return value
+
+
+# Where a server is: what its paths are put behind.
+Url = Annotated[str, Field(pattern=r"^https?://[^/\s]\S*$"), AfterValidator(_address)]

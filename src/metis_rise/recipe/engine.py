@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from metis_rise.recipe.base import Part, fault
-
-Url = Annotated[str, Field(pattern=r"^https?://[^/\s]")]
+from metis_rise.recipe.base import Part, Url, fault
 
 
 class EngineConfig(Part):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from metis_rise.recipe.base import Part, fault
+from metis_rise.recipe.base import Part, Url, fault
 
 
 class ExpertConfig(Part):
@@ -19,7 +19,7 @@ class ExpertConfig(Part):
     max_problems: Annotated[int, Field(ge=1)] | None = None
     """Most absent problems given to the expert; null gives all."""
 
-    url: Annotated[str, Field(pattern=r"^https?://[^/\s]\S*[^/\s]$")] | None = None
+    url: Url | None = None
     """Of an endpoint: the base address of its API, such as https://HOST/v1."""
 
     model: Annotated[str, Field(min_length=1)] | None = None

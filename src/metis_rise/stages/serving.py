@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from metis_rise.engines.base import Engine
 from metis_rise.engines.native import NativeEngine
+from metis_rise.engines.server.check import check_there
 from metis_rise.engines.server.engine import ServerEngine
+from metis_rise.engines.server.fleet import Fleet
 from metis_rise.engines.server.nccl import CudaSender, NcclPush
 from metis_rise.engines.server.push import DiskPush
 from metis_rise.engines.server.pusher import Pusher
@@ -51,22 +55,44 @@ def make_engine(
     """An engine that samples `policy`; `encode` turns a problem, its pictures in `store`, into the prompt it sees."""
     if recipe.engine.kind == "native":
         return NativeEngine(policy, encode, recipe.sampling.batch_tokens)
-    config = recipe.engine
-    settings = ServerSettings(config.urls, concurrency=config.concurrency, timeout_s=config.timeout_s)
     if turn.pusher is None:
         turn.pusher = _pusher(recipe, run)
 
     def picture(key: str) -> bytes:
         return store.path(key).read_bytes()
 
-    return ServerEngine(policy, encode, picture, settings, turn.pusher, _probe(sets), run.warn)
+    return ServerEngine(policy, encode, picture, _settings(recipe), turn.pusher, _probe(sets), run.warn)
+
+
+def check_servers(recipe: Recipe) -> None:
+    """InputError where the recipe names a server that does not answer; what it serves is not looked at yet."""
+    if recipe.engine.kind == "server":
+        asyncio.run(_check_there(_settings(recipe)))
+
+
+async def _check_there(settings: ServerSettings) -> None:
+    fleet = Fleet(settings)
+    try:
+        await check_there(fleet)
+    finally:
+        await fleet.close()
+
+
+def _settings(recipe: Recipe) -> ServerSettings:
+    config = recipe.engine
+    return ServerSettings(config.urls, concurrency=config.concurrency, timeout_s=config.timeout_s)
+
+
+def drop_served(run: Run) -> None:
+    """Remove the weights that were pushed through the run's folder: servers have read them, and they are large."""
+    shutil.rmtree(run.path / SERVED, ignore_errors=True)
 
 
 def _pusher(recipe: Recipe, run: Run) -> Pusher:
     if recipe.engine.push == "nccl":
         return NcclPush(CudaSender())
     folder = recipe.engine.weights_folder
-    return DiskPush(run.path / SERVED if folder is None else Path(folder))
+    return DiskPush(run.path / SERVED if folder is None else Path(folder).expanduser())
 
 
 def _probe(sets: ProblemSets) -> Problem:

@@ -39,16 +39,24 @@ async def check_models(
     await asyncio.gather(*(_check(fleet, url, tokenizer, longest, problem, max_tokens) for url in fleet.live))
 
 
-async def _check(
-    fleet: Fleet, url: str, tokenizer: PreTrainedTokenizerBase, longest: int, problem: str, max_tokens: int
-) -> None:
+async def check_there(fleet: Fleet) -> None:
+    """Ask every server whether it is there, whatever it serves; InputError for one that is not."""
+    await asyncio.gather(*(_models(fleet, url) for url in fleet.live))
+
+
+async def _models(fleet: Fleet, url: str) -> Any:
     try:
-        models = await fleet.ask(url, "GET", MODELS)
+        return await fleet.ask(url, "GET", MODELS)
     except RequestFailed as fault:
         raise InputError(
             f"engine.urls: no vLLM server answers: {fault}; start one with `rise serve MODEL --port N`"
         ) from None
-    name, room = _served(url, models)
+
+
+async def _check(
+    fleet: Fleet, url: str, tokenizer: PreTrainedTokenizerBase, longest: int, problem: str, max_tokens: int
+) -> None:
+    name, room = _served(url, await _models(fleet, url))
     await _check_mode(fleet, url)
     split = await fleet.ask(url, "POST", "/tokenize", {"prompt": SAMPLE, "add_special_tokens": False})
     if split["tokens"] != tokenizer.encode(SAMPLE, add_special_tokens=False):

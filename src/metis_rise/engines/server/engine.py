@@ -86,7 +86,7 @@ class ServerEngine:
         trajectories without tokens; `warn` is told how many there were and why.
 
         Raises:
-            NotSampled: no server is left, or all requests failed; all other groups have been given by then.
+            NotSampled: no server is left, or all of several requests failed; all other groups have been given by then.
             InputError: at once, for a server that reads a prompt otherwise than the policy does.
         """
         if self._pushed is None:
@@ -106,7 +106,7 @@ class ServerEngine:
         if failed or stranded:
             told = [(failure.request.problem.id, str(failure.fault)) for failure in stranded + failed]
             told += [(request.problem.id, "not asked, since no server is left") for request in unasked]
-            if stranded or len(failed) == len(requests):
+            if stranded or len(failed) == len(requests) > 1:
                 raise NotSampled(told, len(requests))
             self._warn(str(NotSampled(told, len(requests))))
 
@@ -156,12 +156,15 @@ class ServerEngine:
         """The oldest of the versions that `labels` name.
 
         Raises:
-            BadReply: one is older than `expected`, or no version that was pushed; the server is out by then.
+            BadReply: one is older than `expected`, or none that the policy ever had; the server is out by then.
         """
         versions = [int(label) if label.isdigit() else -1 for label in labels]
-        if min(versions, default=-1) < expected:
+        if min(versions, default=-1) < expected or max(versions) > self.policy.version:
             named = ", ".join(labels) or "none"
-            reason = f"it samples from weights {named!r} where {expected} was pushed; was it started anew?"
+            reason = (
+                f"it samples from weights {named!r} where {expected} was pushed; was it started anew, or does another "
+                "run push to it?"
+            )
             self._fleet.drop(url, reason)
             raise BadReply(reason)
         return min(versions)

@@ -59,7 +59,7 @@ class Fleet:
         """No connection is made yet.
 
         Raises:
-            InputError: `settings.api_key_env` names a variable that is not set.
+            InputError: `settings.api_key_env` names a variable that is not set, or holds what cannot be sent.
         """
         self.settings = settings
         self._warn = warn
@@ -67,11 +67,12 @@ class Fleet:
         self._room = asyncio.Condition()
         self._mustered = False
         self._last_reason = ""
-        self._key = _read_key(settings.api_key_env)
+        self._key = _read_key(settings.api_key_env) if settings.api_key_env else ""
         self._client = httpx2.AsyncClient(
             headers={"Authorization": f"Bearer {self._key}"} if self._key else None,
             timeout=httpx2.Timeout(None, connect=settings.connect_s),
-            limits=httpx2.Limits(max_connections=None),
+            # Shorter than vLLM's own five seconds: a call must not be sent into a connection that is being closed.
+            limits=httpx2.Limits(max_connections=None, keepalive_expiry=2.0),
         )
 
     @property
@@ -291,9 +292,8 @@ def _message(response: httpx2.Response) -> str:
 
 
 def _read_key(name: str) -> str:
-    if not name:
-        return ""
-    key = os.environ.get(name, "")
-    if not key:
-        raise InputError(f"the environment variable {name}, which should hold the server's key, is not set")
+    # A line's end that came along from a file would be refused in a header, by an error that shows the whole key.
+    key = os.environ.get(name, "").strip()
+    if not (key and key.isascii() and key.isprintable()):
+        raise InputError(f"the environment variable {name} is not set, or is no server's key: one line of plain ASCII")
     return key

@@ -63,7 +63,7 @@ class ServeOptions:
 def serve(options: ServeOptions) -> int:
     """Run a server until it ends; its exit code (128 + number for a signal).
 
-    SIGINT and SIGTERM are passed on to it.
+    SIGINT and SIGTERM are passed on to it; the terminal's end is a SIGTERM too, unless it is ignored (nohup).
 
     Raises:
         InputError: no usable vLLM, no such model, or a port that is taken; nothing was started then.
@@ -82,7 +82,7 @@ def serve(options: ServeOptions) -> int:
         added = environment(on_cpu)
         arguments = command(options, folder, on_cpu)
         _say(shlex.join(["env", *(f"{key}={value}" for key, value in added.items()), *arguments]))
-        return _run(arguments, added, f"http://{options.host}:{options.port}")
+        return _run(arguments, added, address(options.host, options.port))
 
 
 def find_vllm(python: str) -> bool:
@@ -137,6 +137,11 @@ def command(options: ServeOptions, folder: Path, on_cpu: bool) -> list[str]:
     return [*server, *(word for flag in flags.items() for word in flag), *switches, *options.more]
 
 
+def address(host: str, port: int) -> str:
+    """The URL of a server that listens there; an IPv6 address is bracketed."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def environment(on_cpu: bool) -> dict[str, str]:
     """Variables that the server needs beside the present ones, which win where they say the same."""
     wanted = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
@@ -151,20 +156,28 @@ def environment(on_cpu: bool) -> dict[str, str]:
 def _run(arguments: Sequence[str], added: Mapping[str, str], url: str) -> int:
     # In a session of its own, so that Ctrl-C at a terminal reaches it once, through us.
     process = subprocess.Popen(arguments, env=os.environ | added, start_new_session=True)
-    with _passing_signals_on(process):
-        _await_health(process, url)
-        code = process.wait()
+    try:
+        with _passing_signals_on(process):
+            _await_health(process, url)
+            code = process.wait()
+    finally:
+        # A server that nobody waits for any more would keep its port and its GPUs.
+        if process.poll() is None:
+            process.terminate()
     return code if code >= 0 else 128 - code
 
 
 @contextlib.contextmanager
 def _passing_signals_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda got, _: process.send_signal(got)) for number in numbers]
+    sent = {signal.SIGINT: signal.SIGINT, signal.SIGTERM: signal.SIGTERM}
+    # The server does not hear of it, having a session of its own, and would stay.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        sent[signal.SIGHUP] = signal.SIGTERM
+    before = {got: signal.signal(got, lambda got, _: process.send_signal(sent[signal.Signals(got)])) for got in sent}
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 
@@ -173,7 +186,8 @@ def _await_health(process: subprocess.Popen[bytes], url: str) -> None:
     start = noted = time.monotonic()
     while process.poll() is None:
         with contextlib.suppress(httpx2.TransportError):
-            if httpx2.get(f"{url}/health", timeout=5.0).is_success:
+            # Not by way of a proxy that the environment names: the server is on this machine.
+            if httpx2.get(f"{url}/health", timeout=5.0, trust_env=False).is_success:
                 _say(f"ready after {time.monotonic() - start:.0f} s: {url}")
                 return
         if time.monotonic() - noted >= NOTE_EVERY_S:
@@ -188,7 +202,8 @@ def _check_port(host: str, port: int) -> None:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             pass
     except OSError as error:
-        why = os.strerror(error.errno or 0)
+        # What follows repeats the address.
+        why = str(error.strerror).partition(" (while")[0]
         raise InputError(f"{host} port {port}: cannot listen there ({why}); choose another --port") from error
 
 

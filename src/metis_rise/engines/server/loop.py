@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+# Seconds that a cancelled coroutine gets to leave things in order, such as servers that it paused.
+PATIENCE = 60.0
+
 
 class LoopThread:
     """Runs coroutines while the calling thread waits, or does something else."""
@@ -22,12 +25,22 @@ class LoopThread:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` returns or raises; an interrupted wait cancels it."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """What `work` returns or raises; an interrupted wait cancels it and lets it finish what it does then."""
+        ended = threading.Event()
+
+        async def whole() -> T:
+            try:
+                return await work
+            finally:
+                ended.set()
+
+        future = asyncio.run_coroutine_threadsafe(whole(), self._loop)
         try:
             return future.result()
-        finally:
+        except BaseException:
             future.cancel()
+            ended.wait(PATIENCE)
+            raise
 
     def stream(self, works: Iterable[Coroutine[Any, Any, T]], at_once: int) -> Generator[T, None, None]:
         """Results as they come, at most `at_once` of `works` under way.

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 TEXT = "<think>\nThe answer is 2.\n</think>\n<answer>2</answer>"
 RANDOM_TOKENS = 16
-# Largest difference of a token in float32, where 1e-6 is usual; mean difference in 16 bit, where single tokens that
+# Largest difference of a token in float32, where 1e-5 is usual; mean difference in 16 bit, where single tokens that
 # are unlikely differ by tenths from rounding alone. So in 16 bit a push of a small step that was skipped goes
 # unnoticed at first, and shows when some have been.
 TOLERANCE_FLOAT32 = 1e-3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +75,7 @@ def read_reply(policy: Policy, request: Request, prompt: Prompt, reply: Any) -> 
         InputError: the server read another prompt than ours.
     """
     try:
-        theirs = reply["prompt_token_ids"]
+        theirs = list(reply["prompt_token_ids"])
         choices = sorted(reply["choices"], key=lambda choice: int(choice["index"]))
         if [choice["index"] for choice in choices] != list(range(request.n)):
             raise BadReply(f"{len(choices)} completions instead of {request.n}")
@@ -92,6 +93,8 @@ def _trajectory(policy: Policy, request: Request, choice: Any) -> Trajectory:
     stop = _stop_reason(policy, choice, tokens)
     if not tokens or len(tokens) != len(logprobs):
         raise BadReply(f"{len(logprobs)} log-probabilities for {len(tokens)} tokens")
+    if not all(map(math.isfinite, logprobs)):
+        raise BadReply("a log-probability is not a finite number")
     text = policy.decode(tokens)
     if stop is StopReason.STOP:
         text = text[: min((at for string in request.params.stop if (at := text.find(string)) >= 0), default=len(text))]
