@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Positions whose logits exist at one time: on a GPU enough to fill it, on a CPU few enough to stay in its cache.
+# Positions whose logits exist at one time: few enough to stay in a CPU's cache, enough to fill a GPU with work.
 POSITIONS = 512
-CPU_POSITIONS = 128
-# Logits of all positions, where they are no more than this (8 MB), are kept for the backward pass instead of being
-# computed again.
+# A last part of no more logits than this (8 MB) is kept for the backward pass instead of being computed again.
 KEPT_LOGITS = 1 << 21
 
 
@@ -45,10 +43,9 @@ class _TokenLogProbs(torch.autograd.Function):
         values = hidden.new_empty(len(targets), dtype=torch.float32)
         normalizers, entropy = torch.empty_like(values), torch.empty_like(values)
         table = weight.to(dtype)
-        kept: list[Tensor] = []
-        keeps = len(targets) * len(weight) <= KEPT_LOGITS
+        kept: Tensor | None = None
         with torch.autocast(hidden.device.type, enabled=False):
-            for part in _parts(targets):
+            for part in _parts(len(targets)):
                 logits = _logits(hidden[part], table, scale)
                 chosen = logits.gather(-1, targets[part, None])[:, 0]
                 top = logits.amax(-1, keepdim=True)
@@ -57,8 +54,8 @@ class _TokenLogProbs(torch.autograd.Function):
                 normalizer = top[:, 0] + total.log()
                 values[part], normalizers[part] = chosen - normalizer, normalizer
                 entropy[part] = normalizer - weights.mul_(logits).sum(-1) / total
-                kept += [logits] * keeps
-        ctx.save_for_backward(hidden, weight, targets, normalizers, *kept)
+                kept = logits if logits.numel() <= KEPT_LOGITS else None
+        ctx.save_for_backward(hidden, weight, targets, normalizers, kept)
         ctx.scale, ctx.dtype = scale, dtype
         ctx.mark_non_differentiable(entropy)
         return values, entropy
@@ -67,15 +64,15 @@ class _TokenLogProbs(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         """d value / d logits = scale * (onehot(target) - softmax)."""
-        hidden, weight, targets, normalizers, *kept = ctx.saved_tensors
+        hidden, weight, targets, normalizers, kept = ctx.saved_tensors
         for_hidden, for_weight = ctx.needs_input_grad[:2]
         grad_hidden = torch.empty_like(hidden) if for_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if for_weight else None
         table = weight.to(ctx.dtype)
-        for number, part in enumerate(_parts(targets)):
+        for part in _parts(len(targets)):
             states = hidden[part].to(ctx.dtype)
             slope = (grad[part] * ctx.scale)[:, None]
-            logits = kept[number] if kept else _logits(states, table, ctx.scale)
+            logits = _logits(states, table, ctx.scale) if kept is None or part.stop < len(targets) else kept
             through = (logits - normalizers[part, None]).exp_().mul_(-slope)
             through.scatter_add_(1, targets[part, None], slope)
             through = through.to(ctx.dtype)
@@ -99,6 +96,5 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         total += left @ right
 
 
-def _parts(targets: Tensor) -> list[slice]:
-    count, size = len(targets), min(POSITIONS, CPU_POSITIONS) if targets.device.type == "cpu" else POSITIONS
-    return [slice(start, min(count, start + size)) for start in range(0, count, size)]
+def _parts(count: int) -> list[slice]:
+    return [slice(start, min(count, start + POSITIONS)) for start in range(0, count, POSITIONS)]
