@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from heavier_layers import heavier
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -39,14 +40,8 @@ def restored_threads() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def bench() -> Workbench:
-    made = Workbench.study(SMALL)
-    with torch.no_grad():
-        # A random model with tied embeddings repeats its last token, whatever it sees, unless its layers weigh more.
-        for model in (made.policy.model, made.plain):
-            for name, value in model.named_parameters():
-                if "proj" in name or "qkv" in name:
-                    value *= 8
-    return made
+    # A random model with tied embeddings repeats its last token, whatever it sees, unless its layers weigh more.
+    return heavier(Workbench.study(SMALL), 8)
 
 
 def test_rollout_arms_draw_the_same_tokens(bench: Workbench):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from heavier_layers import heavier
 from torch import Tensor, nn
 
 from metis_rise.bench.cases import Arms, Case
@@ -25,14 +26,8 @@ MAKERS: dict[str, Callable[..., Arms]] = {"update": update_arms, "sft": sft_arms
 
 @pytest.fixture(scope="module")
 def bench() -> Workbench:
-    made = Workbench.study(SMALL)
-    with torch.no_grad():
-        # Attention is nearly uniform in a small random model; a token that sees the wrong ones must be noticed.
-        for model in (made.policy.model, made.plain):
-            for name, value in model.named_parameters():
-                if "proj" in name or "qkv" in name:
-                    value *= 4
-    return made
+    # Attention is nearly uniform in a small random model; a token that sees the wrong ones must be noticed.
+    return heavier(Workbench.study(SMALL), 4)
 
 
 @pytest.fixture

@@ -183,5 +183,6 @@ def test_few_tokens_flip_between_batchings(policy: Policy, prompts: dict[str, Pr
                 # After the first flip the completions are different ones.
                 flipped += one != other
                 compared += same + (one != other)
+    print(f"{flipped} of {compared} tokens came out differently in other batches")
     assert compared > 3000
-    assert flipped <= 2, f"{flipped} of {compared} tokens"
+    assert flipped <= 2

@@ -1,7 +1,7 @@
 """The language model for sampling: its own trained modules, with less between them than transformers' forward has.
 
-For a dozen tokens transformers spends a sixth of a step on masks, positions and rotations that nobody needs here. And
-after a prompt only its last hidden state is of use, so the last layer computes no other.
+transformers computes masks, positions and rotations at each step that nobody needs here, which tells where a step has a
+dozen tokens. And after a prompt only its last hidden state is of use, so the last layer computes no other.
 """
 
 from __future__ import annotations
