@@ -7,7 +7,7 @@ Nothing here imports torch, so that readers, verifiers and reports stay light.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -27,6 +27,17 @@ class StopReason(StrEnum):
     LENGTH = "length"
     STOP = "stop"
     ABORT = "abort"
+
+
+class Reason(StrEnum):
+    """Why an answer was judged right or wrong."""
+
+    RIGHT = "right"
+    DIFFERENT = "different"
+    NO_ANSWER = "no answer"
+    SEVERAL = "several answers"
+    ECHO = "echo of the question"
+    TOO_LONG = "too long"
 
 
 class Bucket(StrEnum):
@@ -86,6 +97,9 @@ class Verdict:
 
     `correct`: the extracted answer equals the gold answer. `well_formed`: the completion has the RISE format.
     `rule`: how the answer was extracted. `chain`: whether the reasoning holds, None where nothing can check it.
+    `reason`: for people, what decided. For programs: `code`, a `Reason`; `fault`, what is against the format, "" where
+    nothing is; `parts`, what each reward gave by its name, before weights. The last three are empty in verdicts that
+    the verifier did not make, or made before it had them.
     """
 
     correct: bool
@@ -94,6 +108,9 @@ class Verdict:
     rule: str
     chain: bool | None = None
     reason: str = ""
+    code: str = ""
+    fault: str = ""
+    parts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def strict(self) -> bool:
@@ -140,7 +157,10 @@ class Trajectory:
         Log-probabilities are rounded to `digits`, or kept exactly with None (checkpoints need that).
         """
         logprobs = self.logprobs if digits is None else [round(value, digits) for value in self.logprobs]
-        return asdict(self) | {"tokens": list(self.tokens), "logprobs": list(logprobs)}
+        # asdict copies every token by itself, which takes longer than to judge the text.
+        row = {each.name: getattr(self, each.name) for each in fields(self)}
+        verdict = None if self.verdict is None else asdict(self.verdict)
+        return row | {"tokens": list(self.tokens), "logprobs": list(logprobs), "verdict": verdict}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Trajectory:

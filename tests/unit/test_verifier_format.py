@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metis_rise.problems.prompt import load_system
 from metis_rise.verifier.boxes import boxes
-from metis_rise.verifier.format import is_well_formed
+from metis_rise.verifier.format import Fault, format_fault, is_well_formed, repeats_example
 
 GOOD = r"<think> 3 + 4 = 7 </think><answer>\boxed{7}</answer>"
 
@@ -27,30 +28,58 @@ def test_well_formed(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "fault"),
     [
-        "",
-        r"\boxed{7}",
-        f"So: {GOOD}",
-        f"{GOOD} Done.",
-        f"{GOOD}{GOOD}",
-        r"<think>  </think><answer>\boxed{7}</answer>",
-        r"<think>a</think> hence <answer>\boxed{7}</answer>",
-        r"<think>a<answer>\boxed{7}</answer></think>",
-        r"<answer>\boxed{7}</answer><think>a</think>",
-        r"<think>a<think>b</think><answer>\boxed{7}</answer>",
-        r"<think>a</think></think><answer>\boxed{7}</answer>",
-        r"<think>a</think><answer>\boxed{7}</answer></answer>",
-        r"<think>a</think><answer>\boxed{7}",
-        r"<think>a</answer><answer></think>\boxed{7}</answer>",
-        r"<think>\boxed{7}</think><answer>7</answer>",
-        r"<think>a</think><answer>\boxed{7</answer>",
-        r"<think>a</think><answer>\boxed{ }</answer>",
-        r"<Think>a</Think><answer>\boxed{7}</answer>",
+        ("", Fault.TAGS),
+        (r"\boxed{7}", Fault.TAGS),
+        (f"So: {GOOD}", Fault.OUTSIDE),
+        (f"{GOOD} Done.", Fault.OUTSIDE),
+        (f"{GOOD}\u200b", Fault.OUTSIDE),
+        (f"{GOOD}{GOOD}", Fault.TAGS),
+        (r"<think>  </think><answer>\boxed{7}</answer>", Fault.NO_REASONING),
+        ("<think>\u200b\ufeff\u2060</think><answer>\\boxed{7}</answer>", Fault.NO_REASONING),
+        ("<think>\u3164</think><answer>\\boxed{7}</answer>", Fault.NO_REASONING),
+        (r"<think>... _ ...</think><answer>\boxed{7}</answer>", Fault.NO_REASONING),
+        (r"<think>a</think> hence <answer>\boxed{7}</answer>", Fault.OUTSIDE),
+        (r"<think>a<answer>\boxed{7}</answer></think>", Fault.OUTSIDE),
+        (r"<answer>\boxed{7}</answer><think>a</think>", Fault.OUTSIDE),
+        (r"<think>a<think>b</think><answer>\boxed{7}</answer>", Fault.TAGS),
+        (r"<think>a</think></think><answer>\boxed{7}</answer>", Fault.TAGS),
+        (r"<think>a</think><answer>\boxed{7}</answer></answer>", Fault.TAGS),
+        (r"<think>a</think><answer>\boxed{7}", Fault.TAGS),
+        (r"<think>a</answer><answer></think>\boxed{7}</answer>", Fault.TAGS),
+        (r"<think><answer>a</think>\boxed{7}</answer>", Fault.TAGS),
+        (r"<think>\boxed{7}</think><answer>7</answer>", Fault.NO_BOX),
+        (r"<think>a</think><answer>\boxed{7</answer>", Fault.NO_BOX),
+        (r"<think>a</think><answer>\boxed{ }</answer>", Fault.NO_BOX),
+        ("<think>a</think><answer>\\boxed{\u200b}</answer>", Fault.NO_BOX),
+        (r"<think>a</think><answer>\phantom{\boxed{7}}</answer>", Fault.NO_BOX),
+        (r"<think>a</think><answer>\boxed{7} \boxed{8}</answer>", Fault.BOXES),
+        (r"<think>a</think><answer>\boxed{7} \boxed{7}</answer>", Fault.BOXES),
+        (r"<Think>a</Think><answer>\boxed{7}</answer>", Fault.TAGS),
     ],
 )
-def test_not_well_formed(text: str) -> None:
+def test_not_well_formed(text: str, fault: Fault) -> None:
+    assert format_fault(text) is fault
     assert not is_well_formed(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "repeated"),
+    [
+        ("<think> your reasoning, step by step </think><answer>\\boxed{your result}</answer>", True),
+        ("<think>Your reasoning,\nstep by step</think><answer>\\boxed{7}</answer>", True),
+        ("<think>3 + 4 = 7</think><answer>\\boxed{ your  result }</answer>", True),
+        (GOOD, False),
+    ],
+)
+def test_the_prompt_s_example_is_told_from_an_answer(text: str, repeated: bool) -> None:
+    assert is_well_formed(text)
+    assert repeats_example(text) == repeated
+
+
+def test_the_shipped_prompt_s_own_example_is_known() -> None:
+    assert repeats_example(str(load_system("rise")).splitlines()[-1])
 
 
 @given(st.integers(0, len(GOOD) - 1))
@@ -75,6 +104,12 @@ def test_no_cut_completion_is_well_formed(length: int) -> None:
         (r"\boxed{7", []),
         (r"\boxed{\boxed{7}", ["7"]),
         (r"\boxed 7", []),
+        (r"\phantom{\boxed{7}} \boxed{8}", ["8"]),
+        (r"\hphantom{a \boxed{7} b} \cancel {\boxed{8}}", []),
+        (r"\boxed{\phantom{7} 8}", [r"\phantom{7} 8"]),
+        (r"\boxed{8 \phantom{\boxed{7}}}", [r"8 \phantom{\boxed{7}}"]),
+        (r"\phantomx{\boxed{7}}", ["7"]),
+        (r"\\boxed{7}", []),
     ],
 )
 def test_boxes(text: str, contents: list[str]) -> None:

@@ -1,7 +1,7 @@
 """Whether an answer means the same as the gold answer.
 
-The comparison is a short list of rules on normalised text. A symbolic checker fits in as a further rule of
-`_RULES`: a function of two normalised texts that says why they are the same, or None.
+Exact rules first (see `kinds`), then our own algebra; what neither proves nor refutes goes to a symbolic checker, one
+single value at a time. So the checker never sees lists, intervals, relations, words or units, where it errs.
 """
 
 from __future__ import annotations
@@ -9,123 +9,141 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from metis_rise.problems.answers import MAX_ANSWER_CHARS, MAX_CHOICES, letter_of, read_letters
+from metis_rise.problems.answers import read_letters
 from metis_rise.types import AnswerType
-from metis_rise.verifier.normal import folded, normal
+from metis_rise.verifier.kinds.choices import same_choice, text_with_label
+from metis_rise.verifier.kinds.compare import same_value
+from metis_rise.verifier.kinds.matching import Same
+from metis_rise.verifier.kinds.quantities import read_quantity
+from metis_rise.verifier.kinds.singles import same_comma_decimal, same_single
+from metis_rise.verifier.kinds.values import Listing, Matrix, Relation, Union, Value, read_value
+from metis_rise.verifier.kinds.words import has_words, same_words
+from metis_rise.verifier.normal import normal
 from metis_rise.verifier.numbers import read_number, same_number
+from metis_rise.verifier.symbolic import symbolic_same
 
-_OPTION_WORD = re.compile(r"(?:option|choice)\s+(?=\(?[A-Za-z]\)?(?![A-Za-z]))", re.IGNORECASE)
-_LETTER_AND_TEXT = re.compile(r"\(?([A-Za-z])[).:]\s*(\S.*)", re.DOTALL)
-_ASSIGNMENT = re.compile(r"[A-Za-z]{1,3} ?= ?(?P<value>[^=<>]+)")
-_AND = re.compile(r",? and ")
-_BRACKETS = {"(": ")", "[": "]", "{": "}"}
-_MAX_DEPTH = 3
+MAX_CHARS = 1000
+"""Longer texts are never the same."""
+
+Symbolic = Callable[[str, str], bool | None]
+"""Whether an answer means a gold, None where it does not say."""
+
+# What one verdict may ask of the symbolic checker, each time up to its deadline.
+_MAX_QUESTIONS = 4
+_COMMAND = re.compile(r"\\([A-Za-z]+)")
+_OTHER_SIGNS = re.compile(r"[^A-Za-z0-9\\{}()\[\]|+\-*/^_.,=!' ]")
+# What math-verify is known to read; of what it does not know it may drop a part.
+_SYMBOLIC_COMMANDS = (
+    "frac sqrt binom cdot times div pi infty sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp "
+    "int sum prod lim to left right alpha beta gamma delta epsilon theta lambda mu phi omega sigma rho tau rightarrow "
+    "min max gcd lcm lfloor rfloor lceil rceil overline det"
+)
+
+_KNOWN = frozenset(_SYMBOLIC_COMMANDS.split())
+_INDEX = re.compile(r"_\{[^{}]*\}")
+_OF_SEVERAL = re.compile(r"\\(?:gcd|lcm|min|max) ?\([^()]*\)")
 
 
 def equivalent(
-    gold: str, answer: str, answer_type: AnswerType, choices: Sequence[str] | None = None
+    gold: str,
+    answer: str,
+    answer_type: AnswerType,
+    choices: Sequence[str] | None = None,
+    symbolic: Symbolic | None = symbolic_same,
 ) -> tuple[bool, str]:
     """Whether `answer` means `gold`, and the rule that decided.
 
-    Answers over 200 characters are never equal. `gold` of a choice is a letter, or letters joined by ", ".
+    Args:
+        gold: of a choice a letter, or letters joined by ", ".
+        answer: as extracted; over 1,000 characters it is never the same.
+        answer_type: the comparison of options applies to choices only.
+        choices: the options' texts where there are any.
+        symbolic: asked of single values that the rules cannot tell apart; None asks nobody.
     """
-    if len(answer) > MAX_ANSWER_CHARS or len(gold) > MAX_ANSWER_CHARS:
-        return False, f"longer than {MAX_ANSWER_CHARS} characters"
+    if len(answer) > MAX_CHARS or len(gold) > MAX_CHARS:
+        return False, f"longer than {MAX_CHARS} characters"
     if answer_type is AnswerType.CHOICE:
-        return _same_choice(gold, answer, choices)
-    return _same_value(normal(gold), normal(answer), 0)
+        return same_choice(gold, answer, choices, lambda g, a: _same_unlabelled(g, a, None)[0])
+    return _same_text(normal(gold), normal(answer), symbolic)
 
 
-def _same_choice(gold: str, answer: str, choices: Sequence[str] | None) -> tuple[bool, str]:
-    wanted = read_letters(gold)
-    text = _OPTION_WORD.sub("", normal(answer), count=1)
-    given = read_letters(text)
-    if given is not None and (given == wanted or len(given) == 1):
-        return given == wanted, "option letter"
-    options = {} if choices is None else {letter_of(i): normal(c) for i, c in enumerate(choices[:MAX_CHOICES])}
-    labelled = _LETTER_AND_TEXT.fullmatch(text)
-    if labelled and not options:
-        return (labelled[1].upper(),) == wanted, "option letter with text"
-    if labelled and labelled[1].upper() in options and _same_value(options[labelled[1].upper()], labelled[2], 0)[0]:
-        return (labelled[1].upper(),) == wanted, "option letter with its text"
-    matches = tuple(letter for letter, option in options.items() if folded(option) == folded(text)) or tuple(
-        letter for letter, option in options.items() if _same_value(option, text, 0)[0]
-    )
-    if len(matches) == 1:
-        return matches == wanted, "option text"
-    return False, "fits several options" if matches else "no option"
+def _same_text(gold: str, answer: str, symbolic: Symbolic | None) -> tuple[bool, str]:
+    """Like `_same_unlabelled`, with option letters before a text."""
+    if gold != answer and gold and answer:
+        labels = text_with_label(gold), text_with_label(answer)
+        if any(labels):
+            return _same_labelled(gold, answer, labels, symbolic)
+    return _same_unlabelled(gold, answer, symbolic)
 
 
-def _same_value(gold: str, answer: str, depth: int) -> tuple[bool, str]:
+def _same_unlabelled(gold: str, answer: str, symbolic: Symbolic | None) -> tuple[bool, str]:
     if not gold or not answer:
         return False, "empty"
-    for rule in _RULES:
-        same = rule(gold, answer, depth)
-        if same is not None:
-            return same
-    return False, "different"
-
-
-def _numbers(gold: str, answer: str, depth: int) -> tuple[bool, str] | None:
-    """Decides whenever both are numbers."""
+    if gold == answer:
+        return True, "identical"
     wanted, given = read_number(gold), read_number(answer)
-    return None if wanted is None or given is None else (same_number(wanted, given), "number")
+    if wanted is not None and given is not None:
+        return same_number(wanted, given), "number"
+    if same_comma_decimal(gold, answer):
+        return True, "decimal comma"
+    if has_words(gold) and same_words(gold, answer):
+        return True, "words"
+    return _same_values(gold, answer, symbolic)
 
 
-def _texts(gold: str, answer: str, depth: int) -> tuple[bool, str] | None:
-    return (True, "text") if folded(gold) == folded(answer) else None
+def _same_values(gold: str, answer: str, symbolic: Symbolic | None) -> tuple[bool, str]:
+    wanted, given = read_value(gold), read_value(answer)
+    kind = _kind(wanted)
+    same = same_value(wanted, given, same_single)
+    if same is not None or symbolic is None:
+        return same is True, kind if same is not None else f"{kind}, undecided"
+    asked = _Asked(symbolic)
+    same = same_value(wanted, given, asked)
+    return same is True, f"{kind}, symbolic" if same is not None else f"{kind}, undecided"
 
 
-def _assignments(gold: str, answer: str, depth: int) -> tuple[bool, str] | None:
-    """`x = 3` for a gold of `3`, or the other way round."""
-    sides = [_ASSIGNMENT.fullmatch(text) for text in (gold, answer)]
-    if depth > _MAX_DEPTH or (sides[0] is None) == (sides[1] is None):
-        return None
-    values = [text if side is None else side["value"].strip() for side, text in zip(sides, (gold, answer), strict=True)]
-    same, why = _same_value(values[0], values[1], depth + 1)
-    return same, f"assignment, {why}"
+def _same_labelled(
+    gold: str, answer: str, labels: tuple[tuple[str, str] | None, tuple[str, str] | None], symbolic: Symbolic | None
+) -> tuple[bool, str]:
+    r"""`A: 40` for a gold of `40`, and back; `A` for a gold of `A: 40`, never another letter."""
+    whole, _ = _same_unlabelled(gold, answer, None)
+    if whole:
+        return True, "option letter with text"
+    wanted, given = labels
+    letters = [label[0] if label else None for label in labels]
+    if wanted and not given and read_letters(answer) is not None:
+        return read_letters(answer) == (letters[0],), "option letter"
+    if wanted and given and letters[0] != letters[1]:
+        return False, "another option letter"
+    same, why = _same_unlabelled(wanted[1] if wanted else gold, given[1] if given else answer, symbolic)
+    return same, f"option letter with text, {why}"
 
 
-def _tuples(gold: str, answer: str, depth: int) -> tuple[bool, str] | None:
-    """Element by element, in order; round brackets around a list may be left out, others must be the same."""
-    (wanted_brackets, wanted), (given_brackets, given) = _elements(gold), _elements(answer)
-    if depth > _MAX_DEPTH or len(wanted) != len(given) or (len(wanted) == 1 and not wanted_brackets):
-        return None
-    if wanted_brackets != given_brackets and {wanted_brackets, given_brackets} != {"", "()"}:
-        return False, "other brackets"
-    same = all(_same_value(w, g, depth + 1)[0] for w, g in zip(wanted, given, strict=True))
-    return same, "element by element"
+class _Asked:
+    """The rules for single values, with a symbolic checker behind them that is asked a few times at most."""
+
+    def __init__(self, symbolic: Symbolic) -> None:
+        self._symbolic = symbolic
+        self._left = _MAX_QUESTIONS
+
+    def __call__(self, gold: str, answer: str) -> Same:
+        same = same_single(gold, answer)
+        if same is not None or self._left == 0 or not (_is_formula(gold) and _is_formula(answer)):
+            return same
+        self._left -= 1
+        return self._symbolic(gold, answer)
 
 
-_RULES: tuple[Callable[[str, str, int], tuple[bool, str] | None], ...] = (_numbers, _texts, _assignments, _tuples)
+def _is_formula(text: str) -> bool:
+    """Whether `text` is mathematics without a unit that math-verify reads as a whole."""
+    if has_words(text) or not read_quantity(text).bare or _OTHER_SIGNS.search(_COMMAND.sub(" ", text)):
+        return False
+    if "=" in _INDEX.sub("", text) or ("," in text and not _OF_SEVERAL.search(text)):
+        return False
+    balanced = all(text.count(opening) == text.count(closing) for opening, closing in ("{}", "()", "[]"))
+    return balanced and _KNOWN.issuperset(_COMMAND.findall(text))
 
 
-def _elements(text: str) -> tuple[str, list[str]]:
-    """The brackets around `text` ("" if there are none) and what its top-level commas (or ` and `) separate."""
-    brackets = ""
-    text = _AND.sub(",", text)
-    if text[0] in _BRACKETS and text[-1] in ")]" and len(_split(text)) == 1 and not _closes_early(text):
-        brackets = text[0] + text[-1]
-        text = text[1:-1]
-    return brackets, [part.strip() for part in _split(text)]
-
-
-def _split(text: str) -> list[str]:
-    """`text` at its commas and semicolons outside brackets; brackets of all kinds count alike, as in [0, 5)."""
-    parts, level, start = [], 0, 0
-    for index, character in enumerate(text):
-        level += (character in "([{") - (character in ")]}")
-        if character in ",;" and level == 0:
-            parts.append(text[start:index])
-            start = index + 1
-    return [*parts, text[start:]]
-
-
-def _closes_early(text: str) -> bool:
-    """Whether the bracket that opens `text` closes before its end, as in (1)(2)."""
-    level = 0
-    for index, character in enumerate(text):
-        level += (character in "([{") - (character in ")]}")
-        if level == 0:
-            return index < len(text) - 1
-    return True
+def _kind(value: Value) -> str:
+    kinds = ((Listing, "list"), (Union, "union"), (Matrix, "matrix"), (Relation, "relation"))
+    return next((name for shape, name in kinds if isinstance(value, shape)), "value")

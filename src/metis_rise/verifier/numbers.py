@@ -3,24 +3,31 @@ r"""Numbers read exactly, as fractions: never a float, never an evaluated expres
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-_PLAIN = re.compile(r"(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]*)(?:\.(?P<decimals>[0-9]*))?")
+_GROUPED = r"[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?: [0-9]{3})+"
+_PLAIN = re.compile(rf"(?P<whole>{_GROUPED}|[0-9]*)(?:\.(?P<decimals>[0-9]*))?")
+_SIMPLE = re.compile(r"([+-]?[0-9]+)(?:\.([0-9]+))?")
 _SCIENTIFIC = re.compile(
     r"(?:(?P<base>[0-9.,]+)(?: ?(?:\\times|\\cdot|\*|x) ?(?=10)|(?=[eE])))?(?:[eE]|10 ?\^ ?)"
     r"(?:\{ ?(?P<braced>[+-]?[0-9]{1,3}) ?\}|(?P<bare>[+-]?[0-9]{1,3}))"
 )
 _MIXED = re.compile(r"(?P<whole>[0-9]+) ?(?P<part>\\frac.*|(?<= )[0-9]+ ?/ ?[0-9]+)")
+_SCALED = re.compile(r"(?P<number>.*[0-9]) ?(?P<word>hundred|thousand|million|billion|trillion|dozen)s?", re.IGNORECASE)
+_SCALES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _MAX_EXPONENT = 300
 _MAX_DEPTH = 8
+# A decimal answer to a gold without an end to its decimals counts from so many decimals and significant digits on.
+_LONG_DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
     """An exact value; `decimals` is the number of digits after a written decimal point, None without one.
 
-    `percent`: the number had a percent sign, which is not worked into the value.
+    `percent`: the number had a percent sign, which is not worked into the value. With an exponent or a word such as
+    million, `decimals` says which place the last written digit has, so it may be negative.
     """
 
     value: Fraction
@@ -32,35 +39,65 @@ def read_number(text: str) -> Number | None:
     r"""The number that an already `normal` text is, or None if it is anything else.
 
     Reads integers with or without thousands commas, decimals, `a/b`, `\frac{a}{b}` (nested too), mixed numbers,
-    scientific notation with an exponent of at most 300, signs, enclosing brackets and a percent sign.
+    scientific notation with an exponent of at most 300, `2.5 million`, signs, enclosing brackets and a percent sign.
     """
+    simple = _SIMPLE.fullmatch(text)
+    if simple:
+        decimals = simple[2] or ""
+        return Number(_shifted(simple[1] + decimals, len(decimals)), len(decimals) if decimals else None)
     percent = text.endswith("%")
     body = text.removesuffix("%").strip()
+    scaled = _SCALED.fullmatch(body)
+    if scaled:
+        number = read_number(scaled["number"])
+        scale = _SCALES[scaled["word"].lower()]
+        return None if number is None or percent or number.percent else _times(number, scale)
     value = _value(body, 0)
-    if value is None:
-        return None
-    plain = _PLAIN.fullmatch(body.lstrip("+-").strip())
-    decimals = None if plain is None or plain["decimals"] is None else len(plain["decimals"])
-    return Number(value, decimals, percent)
+    return None if value is None else Number(value, _decimals(body), percent)
 
 
 def same_number(gold: Number, answer: Number) -> bool:
     """Whether `answer` is `gold`: exactly, or rounded to the decimals of a gold that has a decimal point.
 
-    A percent sign on one side only may be left out (28% is 28) or worked in (28% is 0.28).
+    A percent sign on one side only may be left out (28% is 28) or worked in (28% is 0.28). A gold that no decimal
+    number equals, such as 1/3, also takes six or more right decimals.
     """
     if gold.percent == answer.percent:
-        return _close(gold.value, answer.value, gold.decimals)
+        return _close(gold, answer)
     if gold.percent:
-        worked_in = None if gold.decimals is None else gold.decimals + 2
-        return _close(gold.value, answer.value, gold.decimals) or _close(gold.value / 100, answer.value, worked_in)
-    return _close(gold.value, answer.value, gold.decimals) or _close(gold.value, answer.value / 100, gold.decimals)
+        decimals = None if gold.decimals is None else gold.decimals + 2
+        return _close(gold, answer) or _close(Number(gold.value / 100, decimals), answer)
+    decimals = None if answer.decimals is None else answer.decimals + 2
+    return _close(gold, answer) or _close(gold, Number(answer.value / 100, decimals))
 
 
-def _close(gold: Fraction, answer: Fraction, decimals: int | None) -> bool:
-    if gold == answer:
+def _close(gold: Number, answer: Number) -> bool:
+    if gold.value == answer.value:
         return True
-    return decimals is not None and abs(gold - answer) <= Fraction(1, 2 * 10**decimals)
+    if gold.decimals is not None:
+        return abs(gold.value - answer.value) <= Fraction(10) ** -gold.decimals / 2
+    places = answer.decimals or 0
+    if places < _LONG_DECIMALS or abs(answer.value) * 10**places < 10 ** (_LONG_DECIMALS - 1):
+        return False
+    return 10**places % gold.value.denominator != 0 and abs(gold.value - answer.value) <= Fraction(1, 2 * 10**places)
+
+
+def _times(number: Number, scale: int) -> Number:
+    places = None if number.decimals is None or scale == 12 else number.decimals - (len(str(scale)) - 1)
+    return replace(number, value=number.value * scale, decimals=places)
+
+
+def _decimals(text: str) -> int | None:
+    text = text.lstrip("+-").strip()
+    plain = _PLAIN.fullmatch(text)
+    if plain is not None:
+        return None if plain["decimals"] is None else len(plain["decimals"])
+    scientific = _SCIENTIFIC.fullmatch(text)
+    written = None if scientific is None or scientific["base"] is None else _decimals(scientific["base"])
+    # 2.0e3 is as good as 2000; from three digits on they are meant.
+    if scientific is None or written is None or written < 2:
+        return None
+    return written - int(scientific["braced"] or scientific["bare"])
 
 
 def _value(text: str, depth: int) -> Fraction | None:
@@ -70,7 +107,8 @@ def _value(text: str, depth: int) -> Fraction | None:
         rest = text[1:].strip()
         value = None if rest[:1] in ("+", "-") else _value(rest, depth + 1)
         return -value if value is not None and text[0] == "-" else value
-    if text[0] == "(" and _closing(text, 0) == len(text) - 1:
+    # Commas in brackets separate the members of a tuple.
+    if text[0] == "(" and "," not in text and _closing(text, 0) == len(text) - 1:
         return _value(text[1:-1].strip(), depth + 1)
     for reader in (_plain, _scientific, _mixed, _latex_fraction, _slash_fraction):
         value = reader(text, depth)
@@ -84,7 +122,11 @@ def _plain(text: str, depth: int) -> Fraction | None:
     if match is None or not (match["whole"] or match["decimals"]):
         return None
     decimals = match["decimals"] or ""
-    return Fraction(int(match["whole"].replace(",", "") + decimals or "0"), 10 ** len(decimals))
+    return _shifted(match["whole"].replace(",", "").replace(" ", "") + decimals, len(decimals))
+
+
+def _shifted(digits: str, places: int) -> Fraction:
+    return Fraction(int(digits), 10**places) if places else Fraction(int(digits))
 
 
 def _scientific(text: str, depth: int) -> Fraction | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from metis_rise.types import Verdict
 
+ACCURACY, FORMAT, OVERLONG, USER = "accuracy", "format", "overlong", "user"
+"""Names of the parts of a reward: in `Verdict.parts`, and in a step's metrics."""
+
 
 def accuracy_reward(verdict: Verdict) -> float:
     """1.0 for a right answer in the right format, else 0.0."""
