@@ -1,20 +1,21 @@
 # make demo   the whole method on this machine's CPU (makes .venv itself)
 # make test   every test suite, each with its seconds
 # make lint   ruff and mypy
-# make bench  speed of sampling, policy update, fine-tuning and a GRPO step against others (docs/benchmarks.md)
+# make bench  speed of sampling, policy update, fine-tuning, a GRPO step and verdicts against others (docs/benchmarks.md)
 # make wheel  dist/*.whl
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 SERVER := .venv-vllm/installed
-SUITES := unit cli slow vllm
+FACTORY := .venv-llamafactory/installed
+SUITES := unit cli slow llamafactory vllm
 
 .PHONY: demo test lint bench wheel clean
 
 demo: $(STAMP)
 	$(BIN)/rise run tiny
 
-test: $(STAMP) $(SERVER)
+test: $(STAMP) $(SERVER) $(FACTORY)
 	@set -e; for suite in $(SUITES); do \
 	  start=$$(date +%s); \
 	  echo "== tests/$$suite"; \
@@ -32,12 +33,14 @@ bench: $(STAMP)
 	$(BIN)/rise bench update
 	$(BIN)/rise bench sft
 	$(BIN)/rise bench step
+	$(BIN)/rise bench verify
+	$(BIN)/rise bench data
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:
-	rm -rf .venv .venv-vllm dist build
+	rm -rf .venv .venv-vllm .venv-llamafactory dist build
 
 # torch comes first and alone, so that its wheel may be chosen by the machine (CPU or CUDA) before the rest is resolved.
 $(STAMP): pyproject.toml constraints.txt
@@ -46,6 +49,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[test]'
 	touch $(STAMP)
 
-# A vLLM server for tests/vllm, in an environment of its own.
-$(SERVER): tests/vllm/install.py
+# A vLLM server for tests/vllm and LLaMA-Factory's loader for tests/llamafactory, in environments of their own.
+$(SERVER): tests/vllm/install.py tests/separate.py
 	$(PYTHON) tests/vllm/install.py
+$(FACTORY): tests/llamafactory/install.py tests/separate.py
+	$(PYTHON) tests/llamafactory/install.py

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
@@ -79,22 +79,30 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: the file is not there, or a line other than a torn last one is no JSON object.
     """
+    return [row for _, row in stream_jsonl(path)]
+
+
+def stream_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a journal one after another, as `read_jsonl` has them, each with the byte that its line starts at.
+
+    Raises:
+        InputError: as `read_jsonl`, when the fault is met.
+    """
+    start = 0
     try:
-        lines = path.read_bytes().split(b"\n")
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                row = parse_object(line) if line.strip() else None
+                if row is not None:
+                    yield start, row
+                elif line.strip() and line.endswith(b"\n"):
+                    raise InputError(f"{path} row {number}: not a JSON object; mend or delete this line")
+                elif line.strip():
+                    note = f"note: {path} row {number}: torn last line dropped ({len(line)} bytes)"
+                    tqdm.write(note, file=sys.stderr)
+                start += len(line)
     except OSError as error:
         raise InputError(f"{path}: cannot read: {error.strerror}") from error
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        row = parse_object(line)
-        if row is not None:
-            rows.append(row)
-        elif number == len(lines):
-            tqdm.write(f"note: {path} row {number}: torn last line dropped ({len(line)} bytes)", file=sys.stderr)
-        else:
-            raise InputError(f"{path} row {number}: not a JSON object; mend or delete this line")
-    return rows
 
 
 def json_line(row: Mapping[str, Any]) -> bytes:

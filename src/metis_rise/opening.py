@@ -6,6 +6,8 @@ import contextlib
 import os
 import platform
 import shutil
+import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import torch
 
 from metis_rise import __version__
 from metis_rise.errors import InputError
+from metis_rise.fork import fork
 from metis_rise.policy.loading import find_folder
 from metis_rise.policy.processor import load_processor
 from metis_rise.problems.dataset import SPLITS, ProblemSets, make_sets
@@ -21,35 +24,61 @@ from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import RISE, load_system
 from metis_rise.problems.reader import dump_problems, load_problems
 from metis_rise.recipe import MAY_CHANGE, Recipe, resolved
-from metis_rise.run import Run, write_atomic
+from metis_rise.run import Run, read_jsonl, write_atomic
+from metis_rise.stages import expert
+from metis_rise.stages.curriculum import check_selections
+from metis_rise.stages.experts.files import keep_files
 from metis_rise.stages.lengths import fit_max_tokens
+from metis_rise.stages.model_judge import check_judge
 from metis_rise.stages.serving import check_servers
 from metis_rise.stages.workshop import AUTO, Workshop
+from metis_rise.verifier.gold import check_gold
+from metis_rise.verifier.user_reward import load_reward
 
 SYSTEM_FILE = "system.txt"
 
 
-def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False) -> Workshop:
-    """The run's folder with its problems in it, created or taken up again.
+def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False, source: Path | None = None) -> Workshop:
+    """The run's folder with its problems in it, created or taken up again; a new one may fork the run in `source`.
 
-    Raises InputError for whatever is wrong with the recipe's model, prompt or problems, and for servers that are not
-    there; a run that is there is then untouched, also with `fresh`, and no new one appears.
+    Raises InputError for whatever is wrong with the recipe's model, prompt, problems, judge or experts, and for servers
+    that are not there; a run that is there is then untouched, also with `fresh`, and no new one appears.
     """
     torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
     torch.manual_seed(recipe.seed)
     path = root / name
-    if fresh or not _begun(path):
+    check_judge(recipe)
+    begun = not fresh and _begun(path)
+    if begun and source is not None:
+        _check_source(path, source)
+    if not begun:
         _check_model(recipe)
         check_servers(recipe)
-        _put_in_place(_prepare(recipe, root, name), recipe, path, fresh)
+        if recipe.rl.user_reward is not None:
+            load_reward(recipe.rl.user_reward)
+        _put_in_place(_prepare(recipe, root, name, source=source), recipe, path, fresh)
     run = Run.open(root, name, resolved(recipe), may_change=MAY_CHANGE)
-    sets = ProblemSets(*(load_problems(_file(path, split)) for split in SPLITS))
+    sets = _load_sets(path)
     run.log(
         f"{path}: " + ", ".join(f"{len(problems)} {split}" for split, problems in sets.named().items()) + " problems"
     )
     max_tokens = fit_max_tokens(recipe, sets.train)
     run.event("start", environment=_environment(), max_tokens=max_tokens)
     return Workshop(recipe, run, ImageStore(path / "images"), sets, max_tokens, _system_setting(recipe, path))
+
+
+@contextlib.contextmanager
+def look_at_workshop(recipe: Recipe, root: Path, name: str) -> Iterator[Workshop]:
+    """The run's folder as it is, to look at and not to work in; where there is none, one that vanishes again.
+
+    The recipe need not be the run's own.
+    """
+    with tempfile.TemporaryDirectory() as elsewhere:
+        path = root / name if _begun(root / name) else _prepare(recipe, Path(elsewhere), name, ask=False)
+        sets = _load_sets(path)
+        max_tokens = fit_max_tokens(recipe, sets.train)
+        store, system = ImageStore(path / "images"), _system_setting(recipe, path)
+        yield Workshop(recipe, Run(path), store, sets, max_tokens, system)
 
 
 def _put_in_place(made: Path, recipe: Recipe, path: Path, fresh: bool) -> None:
@@ -100,21 +129,62 @@ def _check_lengths(recipe: Recipe, max_tokens: int) -> None:
             )
 
 
-def _prepare(recipe: Recipe, root: Path, name: str) -> Path:
-    """A complete run folder beside its final place; what a killed attempt left there is replaced."""
-    folder = Run.open(root / ".preparing", name, resolved(recipe), fresh=True).path
+def _check_source(path: Path, source: Path) -> None:
+    events = read_jsonl(path / "manifest.jsonl")
+    if not any(event["kind"] == "fork" and event["source"] == str(source) for event in events):
+        raise InputError(f"{path}: there already, and not from {source}; choose another --name, or add --fresh")
+
+
+def _prepare(recipe: Recipe, root: Path, name: str, *, ask: bool = True, source: Path | None = None) -> Path:
+    """A complete run folder beside its final place; what a killed attempt left there is replaced.
+
+    `ask` finds out whether the recipe's endpoints can do their work; `source` is a run to fork.
+    """
+    run = Run.open(root / ".preparing", name, resolved(recipe), fresh=True)
+    folder = run.path
     try:
-        if _system_setting(recipe, folder) != recipe.prompt.system:
-            write_atomic(folder / SYSTEM_FILE, load_system(recipe.prompt.system) or "")
-        sets = make_sets(recipe.problems, recipe.seed, ImageStore(folder / "images"))
-        for split, problems in sets.named().items():
-            dump_problems(problems, _file(folder, split))
+        sets = _make_sets(recipe, run) if source is None else _forked(recipe, run, source)
         _check_lengths(recipe, fit_max_tokens(recipe, sets.train))
+        check_selections(recipe, sets.train)
+        keep_files(recipe.expert, folder)
+        if ask:
+            expert.check(recipe, run, sets.train)
     except BaseException:
         shutil.rmtree(folder)
         _leave(folder.parent)
         raise
     return folder
+
+
+def _make_sets(recipe: Recipe, run: Run) -> ProblemSets:
+    if _system_setting(recipe, run.path) != recipe.prompt.system:
+        write_atomic(run.path / SYSTEM_FILE, load_system(recipe.prompt.system) or "")
+    sets = make_sets(recipe.problems, recipe.seed, ImageStore(run.path / "images"), check_gold)
+    _say_dropped(run, sets)
+    for split, problems in sets.named().items():
+        dump_problems(problems, _file(run.path, split))
+    return sets
+
+
+def _forked(recipe: Recipe, run: Run, source: Path) -> ProblemSets:
+    taken = fork(source, run, resolved(recipe), MAY_CHANGE)
+    if (source / SYSTEM_FILE).exists():
+        shutil.copyfile(source / SYSTEM_FILE, run.path / SYSTEM_FILE)
+    run.log(f"{source}: taken over: {', '.join(taken)}")
+    return _load_sets(run.path)
+
+
+def _load_sets(run_folder: Path) -> ProblemSets:
+    train, dev, test = (load_problems(_file(run_folder, split)) for split in SPLITS)
+    return ProblemSets(train, dev, test)
+
+
+def _say_dropped(run: Run, sets: ProblemSets) -> None:
+    """What problems.skip_bad left out: on the terminal, in the log, and in the manifest, where the report finds it."""
+    for file, reasons in sets.dropped.items():
+        run.event("skipped rows", file=file, reasons=dict(reasons))
+        said = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
+        run.warn(f"{file}: {reasons.total()} rows left out (problems.skip_bad): {said}")
 
 
 def _leave(folder: Path) -> None:

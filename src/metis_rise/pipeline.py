@@ -6,48 +6,85 @@ import gc
 import json
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 
-from metis_rise.opening import open_workshop
+from metis_rise.opening import look_at_workshop, open_workshop
 from metis_rise.recipe import Recipe
 from metis_rise.report.html import write_report
 from metis_rise.report.terminal import print_report
-from metis_rise.run import write_atomic
+from metis_rise.run import round_name, write_atomic
 from metis_rise.stages import diagnose, distill, evaluate, expert, rl, sft
+from metis_rise.stages.experts.plan_table import print_plan
+from metis_rise.stages.experts.session import check_keys
 from metis_rise.stages.serving import drop_served
 from metis_rise.stages.workshop import Workshop
 
+EVALUATE = "evaluate"
 STAGES: dict[str, Callable[[Workshop], dict[str, Any]]] = {
     "rl": rl.run,
     "diagnose": diagnose.run,
     "distill": distill.run,
     "expert": expert.run,
     "sft": sft.run,
-    "evaluate": evaluate.run,
+    EVALUATE: evaluate.run,
 }
+ROUND_STAGES = tuple(stage for stage in STAGES if stage != EVALUATE)
 
 
-def run(recipe: Recipe, root: Path, name: str, fresh: bool = False) -> Path:
-    """Runs all stages that are not done yet and writes the report; returns the run's folder."""
-    shop = open_workshop(recipe, root, name, fresh)
-    for stage in STAGES:
-        _do(shop, stage)
+def run(recipe: Recipe, root: Path, name: str, fresh: bool = False, source: Path | None = None) -> Path:
+    """Runs all stages that are not done yet, round by round, and writes the report; returns the run's folder.
+
+    A new run takes over the finished stages of the run in `source` that its recipe shares.
+    """
+    shop = open_workshop(recipe, root, name, fresh, source)
+    rounds = _rounds(shop)
+    if not rounds[-1].run.stage("expert").done:
+        check_keys(recipe.expert)
+    for turn in rounds:
+        for stage in ROUND_STAGES:
+            _do(turn, stage)
+    _do(shop, EVALUATE)
     _conclude(shop)
     return shop.run.path
 
 
 def run_stage(recipe: Recipe, root: Path, name: str, stage: str) -> Path:
-    """Runs one stage; InputError when an earlier one is not done."""
+    """Runs one stage, of the first round that has not done it; InputError when an earlier one is not done."""
     shop = open_workshop(recipe, root, name)
-    shop.run.require_earlier(stage)
-    _do(shop, stage)
+    rounds = _rounds(shop)
+    if stage == EVALUATE:
+        _require(rounds, stage)
+        _do(shop, stage)
+    else:
+        turn = next((turn for turn in rounds if not turn.run.stage(stage).done), rounds[-1])
+        _require(rounds[: turn.run.number], stage)
+        _do(turn, stage)
     _conclude(shop)
     return shop.run.path
+
+
+def dry_run_expert(recipe: Recipe, root: Path, name: str) -> None:
+    """Prints what the expert stage of the first round that has not done it would ask and cost; nobody is asked."""
+    with look_at_workshop(recipe, root, name) as shop:
+        rounds = _rounds(shop)
+        turn = next((turn for turn in rounds if not turn.run.stage("expert").done), rounds[-1])
+        print_plan(expert.plan(turn), Console())
+
+
+def _rounds(shop: Workshop) -> list[Workshop]:
+    return [shop.in_round(number + 1) for number in range(shop.recipe.rounds)]
+
+
+def _require(rounds: Sequence[Workshop], stage: str) -> None:
+    """InputError unless all that comes before `stage` of the last of `rounds` is done."""
+    for turn in rounds[:-1]:
+        turn.run.require_earlier(EVALUATE)
+    rounds[-1].run.require_earlier(stage)
 
 
 def report(run_folder: Path) -> None:
@@ -59,9 +96,10 @@ def report(run_folder: Path) -> None:
 
 
 def _do(shop: Workshop, name: str) -> None:
-    stage = shop.run.stage(name)
+    stage, number = shop.run.stage(name), shop.run.number
+    title = stage.name if number == 1 else f"{round_name(number)}/{stage.name}"
     if stage.done:
-        shop.run.log(f"{stage.name}: done before, {stage.result()['seconds']:.0f} s")
+        shop.run.log(f"{title}: done before, {stage.result()['seconds']:.0f} s")
         return
     start = time.monotonic()
     result = STAGES[name](shop)
@@ -73,8 +111,8 @@ def _do(shop: Workshop, name: str) -> None:
     result = {"seconds": time.monotonic() - start} | result
     seconds = result["seconds"]
     stage.finish(result)
-    shop.run.event("stage", stage=name, seconds=seconds)
-    shop.run.log(f"{stage.name}: {seconds:.0f} s, {_sentence(result)}")
+    shop.run.event("stage", stage=name, round=number, seconds=seconds)
+    shop.run.log(f"{title}: {seconds:.0f} s, {_sentence(result)}")
     write_report(shop.run.path)
 
 
@@ -85,13 +123,13 @@ def _sentence(result: dict[str, Any]) -> str:
 
 
 def _conclude(shop: Workshop) -> None:
-    done = {name: shop.run.stage(name).result() for name in STAGES if shop.run.stage(name).done}
+    done = dict(_done(shop))
     file = shop.run.path / "summary.json"
     before = json.loads(file.read_text(encoding="utf-8"))["peak_memory_mb"] if file.exists() else 0.0
     peak = max(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     summary = {
         "recipe": shop.recipe.name,
-        "arms": done.get("evaluate", {}).get("arms", {}),
+        "arms": done.get(EVALUATE, {}).get("arms", {}),
         "seconds": {name: result["seconds"] for name, result in done.items()},
         "peak_memory_mb": peak,
     }
@@ -99,3 +137,12 @@ def _conclude(shop: Workshop) -> None:
     page = write_report(shop.run.path)
     print_report(shop.run.path, Console())
     shop.run.log(f"report: {page}")
+
+
+def _done(shop: Workshop) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The results of all finished stages by name, those of later rounds as "round-2/rl"."""
+    for turn in _rounds(shop):
+        number = turn.run.number
+        for name in ROUND_STAGES if number > 1 else STAGES:
+            if turn.run.stage(name).done:
+                yield name if number == 1 else f"{round_name(number)}/{name}", turn.run.stage(name).result()

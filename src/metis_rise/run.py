@@ -22,7 +22,17 @@ from tqdm import tqdm
 from metis_rise.errors import InputError
 from metis_rise.journal import append_jsonl, json_line, parse_object, read_jsonl, write_atomic, write_jsonl
 
-__all__ = ["STAGES", "Run", "Stage", "append_jsonl", "read_jsonl", "write_atomic", "write_jsonl"]
+__all__ = [
+    "STAGES",
+    "Run",
+    "Stage",
+    "append_jsonl",
+    "differences",
+    "read_jsonl",
+    "round_name",
+    "write_atomic",
+    "write_jsonl",
+]
 
 STAGES = ("1-rl", "2-diagnose", "3-distill", "4-expert", "5-sft", "6-evaluate")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -73,10 +83,19 @@ class Stage:
 
 
 class Run:
-    """One doing of a recipe. Made by `Run.open`."""
+    """One doing of a recipe. Made by `Run.open`.
 
-    def __init__(self, path: Path) -> None:
+    A recipe may repeat its stages in several rounds: `in_round` gives the same run with another round's stage folders
+    and curves. What is not of a stage (problems, log, manifest) is the whole run's.
+    """
+
+    def __init__(self, path: Path, number: int = 1) -> None:
         self.path = path
+        self.number = number
+
+    def in_round(self, number: int) -> Run:
+        """This run at round `number` (from 1): the first round's stages are in the run's folder, others in round-N."""
+        return Run(self.path, number)
 
     @classmethod
     def open(
@@ -95,8 +114,8 @@ class Run:
             name: name of this run, one plain folder name.
             recipe: the resolved recipe, plain JSON values.
             fresh: delete what is there first. Ask the user before you pass it.
-            may_change: dotted keys that a run may be taken up with other values of, lists as a whole; the new ones
-                are recorded.
+            may_change: dotted keys that a run may be taken up with other values of, without the numbers of list items;
+                the new ones are recorded.
 
         Raises:
             InputError: a bad name, a folder that is no run, or a run of another recipe (names the differing keys).
@@ -111,8 +130,8 @@ class Run:
             _delete(path)
         run = cls(path)
         there = (path / _RECIPE).is_file()
-        changed = _differences(path, recipe) if there else {}
-        if not {re.sub(r"\.\d+$", "", key) for key in changed} <= set(may_change):
+        changed = differences(path, recipe) if there else {}
+        if not {re.sub(r"\.\d+(?=\.|$)", "", key) for key in changed} <= set(may_change):
             said = ", ".join(f"{key} ({old} there, {new} here)" for key, (old, new) in changed.items())
             raise InputError(
                 f"{path}: this run belongs to another recipe: {said}; choose another --name, "
@@ -126,12 +145,13 @@ class Run:
 
     def stage(self, name: str) -> Stage:
         """The stage of a numbered or short name ("1-rl" or "rl"); makes its folder."""
-        full = next((s for s in STAGES if name in (s, s.partition("-")[2])), None)
-        if full is None:
-            raise ValueError(f"no stage {name!r}; stages: {', '.join(STAGES)}")
-        path = self.path / full
+        path = self._home / _numbered(name)
         path.mkdir(parents=True, exist_ok=True)
         return Stage(path)
+
+    @property
+    def _home(self) -> Path:
+        return self.path if self.number == 1 else self.path / round_name(self.number)
 
     def require_earlier(self, name: str) -> None:
         """Check that every stage before `name` is done.
@@ -139,12 +159,12 @@ class Run:
         Raises:
             InputError: one is not; the message says which command to run.
         """
-        wanted = self.stage(name)
-        for full in STAGES[: STAGES.index(wanted.name)]:
+        wanted = _numbered(name)
+        for full in STAGES[: STAGES.index(wanted)]:
             short = full.partition("-")[2]
-            if not self.stage(full).done:
+            if not Stage(self._home / full).done:
                 raise InputError(
-                    f"{self.path}: {_command(wanted.short)} needs the stage {short} done first; "
+                    f"{self._home}: {_command(wanted.partition('-')[2])} needs the stage {short} done first; "
                     f"run, with the same recipe and --name: rise {_command(short)}"
                 )
 
@@ -171,7 +191,7 @@ class Run:
         """Add a line to metrics.jsonl.
 
         Args:
-            stage: name of the curve set, such as "rl", "rl-dev" or "sft-expert".
+            stage: name of the curve set, such as "rl", "rl-dev" or "sft-expert"; later rounds write it as "round-2/rl".
             step: step within it.
             values: one finite number per name.
 
@@ -181,21 +201,37 @@ class Run:
         odd = [name for name, value in values.items() if not math.isfinite(value)]
         if odd:
             raise ValueError(f"metrics of {stage} step {step}: not finite: {', '.join(odd)}")
-        row = {"stage": stage, "step": step, "time": _now(), "values": dict(values)}
+        row = {"stage": self._curve(stage), "step": step, "time": _now(), "values": dict(values)}
         append_jsonl(self.path / _METRICS, [row])
 
     def metrics(self, stage: str | None = None) -> list[dict[str, Any]]:
-        """The rows of `stage` (of all stages where None), in the order of writing."""
+        """The rows of this round's `stage` (of all stages of all rounds where None), in the order of writing."""
         file = self.path / _METRICS
         rows = read_jsonl(file) if file.exists() else []
-        return [row for row in rows if stage in (None, row["stage"])]
+        return rows if stage is None else [row for row in rows if row["stage"] == self._curve(stage)]
 
     def truncate_metrics(self, stage: str, step: int) -> None:
         """Drop the rows of `stage` after `step`: a stage that resumes there will write them again."""
-        rows = self.metrics()
-        kept = [row for row in rows if row["stage"] != stage or row["step"] <= step]
+        rows, curve = self.metrics(), self._curve(stage)
+        kept = [row for row in rows if row["stage"] != curve or row["step"] <= step]
         if len(kept) < len(rows):
             write_atomic(self.path / _METRICS, b"".join(json_line(row) for row in kept))
+
+    def _curve(self, stage: str) -> str:
+        return stage if self.number == 1 else f"{round_name(self.number)}/{stage}"
+
+
+def _numbered(name: str) -> str:
+    """The folder's name of a stage's numbered or short name."""
+    full = next((s for s in STAGES if name in (s, s.partition("-")[2])), None)
+    if full is None:
+        raise ValueError(f"no stage {name!r}; stages: {', '.join(STAGES)}")
+    return full
+
+
+def round_name(number: int) -> str:
+    """Name of a later round's folder, and of its curves."""
+    return f"round-{number}"
 
 
 def _has_content(path: Path) -> bool:
@@ -212,7 +248,7 @@ def _delete(path: Path) -> None:
     shutil.rmtree(trash)
 
 
-def _differences(path: Path, recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+def differences(path: Path, recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Dotted keys whose values differ from those of the run's recipe: (there, here), as JSON text."""
     there = parse_object((path / _RECIPE).read_bytes())
     if there is None:

@@ -18,7 +18,7 @@ pipeline = types.ModuleType("metis_rise.pipeline")
 def run(recipe, root, name, fresh, until=None):
     {body}
 def run_stage(recipe, root, name, stage):
-    print("stage", recipe.name, root, name, stage)
+    print("stage", recipe.name, root, name, stage, *(["--skip-bad"] if recipe.problems.skip_bad else []))
 def report(run_folder):
     print("report", run_folder)
 for f in (run, run_stage, report):
@@ -67,6 +67,14 @@ def test_run_hands_the_recipe_and_its_options_to_the_pipeline(tmp_path: Path):
 def test_each_stage_is_a_command(command: str, stage: str):
     done = rise(command, "tiny", "rl.steps=1", "--name", "n")
     assert (done.returncode, done.stdout) == (0, f"stage tiny runs n {stage}\n"), done.stderr
+
+
+def test_skip_bad_is_a_setting_of_the_recipe():
+    files = ("user_jsonl", "problems.train=a.jsonl", "problems.test=b.jsonl")
+    body = "print(recipe.problems.skip_bad)"
+    assert rise("run", *files, "--skip-bad", body=body).stdout == "True\n"
+    assert rise("run", *files, body=body).stdout == "False\n"
+    assert rise("rl", *files, "--skip-bad").stdout == "stage user_jsonl runs user_jsonl rl --skip-bad\n"
 
 
 def test_ask_and_report_hand_over_their_arguments(tmp_path: Path):
@@ -156,6 +164,7 @@ def test_help_is_quick_and_loads_nothing_heavy():
 
 def test_every_command_teaches_with_an_example():
     overview = CliRunner().invoke(app, ["--help"]).stdout
-    for command in ("run", "rl", "diagnose", "distill", "expert", "sft", "eval", "ask", "recipes", "report"):
+    stages = ("rl", "diagnose", "distill", "expert", "sft", "eval")
+    for command in ("run", *stages, "ask", "recipes", "report", "serve", "verify", "bench"):
         assert f" {command} " in overview
         assert f"Example: rise {command}" in CliRunner().invoke(app, [command, "--help"]).stdout

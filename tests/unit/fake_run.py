@@ -193,6 +193,12 @@ def _stages(folder: Path, train: list[Problem], steps: int, rng: random.Random) 
             "families": families,
             "solve_rates": rates,
             "counts": {"problems": n, "trajectories": 8 * n},
+            "sampling": {
+                "drawn": 5 * n,
+                "reused": 0,
+                "fixed": 8 * n,
+                "problems_by_samples": {"2": n // 2, "8": n // 2},
+            },
             "dropped": {},
         },
         "3-distill": {

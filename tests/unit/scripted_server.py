@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -52,6 +53,11 @@ Script = Callable[[Call], Act]
 
 
 class _Listener(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Callers that hang up or die are part of the scripts; other faults are shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
     # Of many connections at once, none is turned away.
     request_queue_size = 256
     daemon_threads = True
@@ -114,7 +120,12 @@ class ScriptedServer:
         return Handler
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        raw = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        length = int(handler.headers.get("Content-Length") or 0)
+        raw = handler.rfile.read(length)
+        if len(raw) < length:
+            # The caller died while it spoke.
+            handler.close_connection = True
+            return
         with self._lock:
             body = json.loads(raw) if raw else None
             call = Call(len(self.calls), handler.command, handler.path, body, dict(handler.headers))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,11 @@ def read(tmp_path: Path, store: ImageStore, png: bytes) -> Read:
     (tmp_path / "a.png").write_bytes(png)
     (tmp_path / "broken.png").write_bytes(png[:30])
 
-    def write_and_read(*rows: dict[str, Any] | str | bytes) -> list[Problem]:
+    def write_and_read(*rows: dict[str, Any] | str | bytes, **options: Any) -> list[Problem]:
         lines = [json.dumps(row) if isinstance(row, dict) else row for row in rows]
         data = b"\n".join(line.encode() if isinstance(line, str) else line for line in lines)
         (tmp_path / "mine.jsonl").write_bytes(data)
-        return read_problems(tmp_path / "mine.jsonl", store)
+        return read_problems(tmp_path / "mine.jsonl", store, **options)
 
     return write_and_read
 
@@ -186,6 +187,92 @@ def test_a_bad_row_gets_one_line_with_file_row_and_mend(
     assert what in message
     assert mend in message.partition("; ")[2]
     assert "\n" not in message
+
+
+def no_alternatives(answer: str, kind: AnswerType, choices: Sequence[str] | None) -> str | None:
+    return "it names alternatives" if " or " in answer else None
+
+
+def test_a_gold_answer_that_cannot_be_judged_is_a_bad_row(read: Read, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read(row(), row(answer="3 or 5"), check_gold=no_alternatives)
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path / 'mine.jsonl'}, row 2: answer '3 or 5' cannot be judged: it names alternat")
+    assert "--skip-bad" in message and "\n" not in message
+
+
+def test_the_check_sees_the_answer_as_it_will_be_judged(read: Read) -> None:
+    seen: list[tuple[str, AnswerType, Any]] = []
+
+    def check(answer: str, kind: AnswerType, choices: Sequence[str] | None) -> None:
+        seen.append((answer, kind, choices))
+
+    read(choice("blue", ["A. red", "B. blue"]), row(answer=2.5), check_gold=check)
+    assert seen == [("B", AnswerType.CHOICE, ("red", "blue")), ("2.5", AnswerType.NUMBER, None)]
+
+
+def test_all_bad_rows_are_told_at_once(read: Read, tmp_path: Path, store: ImageStore) -> None:
+    rows = [row(id=number, answer=["1", ""][number % 2], images=["a.png"]) for number in range(20)]
+    with pytest.raises(InputError) as caught:
+        read(*rows)
+    *named, last = str(caught.value).splitlines()
+    assert [line.partition(":")[0].rpartition(" ")[2] for line in named] == ["2", "4", "6", "8", "10"]
+    assert last == (
+        f"{tmp_path / 'mine.jsonl'}: 10 of 20 rows cannot be used; mend them, or leave them out with --skip-bad"
+    )
+    assert not store.folder.exists()
+
+
+def test_skipped_rows_are_counted_by_reason(read: Read) -> None:
+    dropped: Counter[str] = Counter()
+    bad = [
+        row(answer="3 or 5", question="one"),
+        row(answer="4 or 5", question="two"),
+        "{not json",
+        b'{"question": "\xff"}',
+        row(answer_type="numbr"),
+        row(answer_type="nmber"),
+        row(images=["broken.png"], question="three"),
+        row(images=["gone.png"]),
+        row(images=["gone too.png"]),
+        row(image="a.png"),
+        row(answer="4" * 300),
+        row(id="good"),
+        choice("E", ["1", "2"]),
+    ]
+    (got,) = read(row(id="good"), *bad, check_gold=no_alternatives, dropped=dropped)
+    assert got.id == "good"
+    assert dropped == {
+        "gold answer: it names alternatives": 2,
+        "not JSON": 1,
+        "not UTF-8": 1,
+        "unknown answer_type": 2,
+        "image cannot be decoded": 1,
+        "no such image file": 2,
+        "unknown field": 1,
+        "answer too long": 1,
+        "id used before": 1,
+        "answer is none of the choices": 1,
+    }
+
+
+def test_a_file_without_a_good_row_is_an_error_in_any_case(read: Read) -> None:
+    dropped: Counter[str] = Counter()
+    with pytest.raises(InputError, match=r"row 1: question is missing[^\n]*\n[^\n]*row 2[^\n]*\n.*2 of 2 rows cannot"):
+        read(row(question=""), row(answer=""), dropped=dropped)
+    with pytest.raises(InputError, match="the file has no rows"):
+        read("", dropped=dropped)
+    assert not dropped
+
+
+@pytest.mark.parametrize(("bad", "what", "mend"), BAD_ROWS)
+def test_every_bad_row_can_be_skipped_and_counted(
+    read: Read, tmp_path: Path, bad: dict[str, Any] | str | bytes, what: str, mend: str
+) -> None:
+    dropped: Counter[str] = Counter()
+    assert [problem.id for problem in read(row(id="same"), bad, dropped=dropped)] == ["same"]
+    (reason,) = dropped
+    assert dropped[reason] == 1 and str(tmp_path) not in reason and len(reason) < 60
 
 
 def test_a_bad_last_row_stores_no_picture(read: Read, store: ImageStore) -> None:

@@ -77,7 +77,16 @@ def test_an_unknown_key_in_a_file_names_the_file(tmp_path: Path):
         ("engine.urls=[http://a:b]", "engine.urls.0 = 'http://a:b': must be an address"),
         ("engine.urls=[http://:8000]", "engine.urls.0 = 'http://:8000': must be an address"),
         ("engine.urls=[http://a:1/]", "engine.urls.0 = 'http://a:1/': must be an address such as http://host"),
-        ("expert.url=http://a:b/v1", "expert.url = 'http://a:b/v1': must be an address"),
+        ("expert.experts=[{name: a, url: 'http://a:b/v1'}]", "experts.0.url = 'http://a:b/v1': must be an address"),
+        ("expert.experts=[{name: a, url: 'a:8000'}]", "expert.experts.0.url = 'a:8000': must match"),
+        ("expert.experts=[{name: a, model: m}]", "expert.experts.0.url = null: must be given for the endpoint 'a'"),
+        ("expert.experts=[{name: a, url: 'http://h/v1'}]", "expert.experts.0.model = null: must be given"),
+        ("expert.experts=[{name: world, model: m}]", "expert.experts.0.model = 'm': must be left out for 'world'"),
+        (
+            "expert.experts=[{name: world}, {name: world}]",
+            "expert.experts = 'world, world': must name each expert once",
+        ),
+        ("expert.knowledge=[answer]", "expert.knowledge.0 = 'answer': must be 'reference_answer'"),
         ("rl.max_staleness=1", "rl.max_staleness = 1: must be 0 unless engine.kind=server"),
         ("rl.max_staleness=2", "rl.max_staleness = 2: must be less than or equal to 1"),
         ("problems.kind=jsonl", "problems.train = null: must be a JSONL file"),
@@ -112,6 +121,15 @@ def test_what_servers_cannot_be_combined_with(override: str, said: str):
     servers = ["engine.kind=server", "engine.urls=[http://a:1, http://b:1]"]
     assert said in fault([*servers, override])
     assert load_recipe("tiny", [*servers, "rl.max_staleness=1"]).engine.urls == ("http://a:1", "http://b:1")
+
+
+def test_a_cap_on_money_needs_prices():
+    entry = "{name: a, url: 'http://h/v1', model: m%s}"
+    assert "expert.budget.money = 5.0: needs price_in and price_out of every endpoint; 'a' has none" in fault(
+        ["expert.budget.money=5", f"expert.experts=[{entry % ', price_in: 1'}]"]
+    )
+    priced = [f"expert.experts=[{entry % ', price_in: 1, price_out: 0'}]", "expert.budget.money=5"]
+    assert load_recipe("tiny", priced).expert.budget.money == 5
 
 
 def test_a_folder_for_weights_is_refused_where_there_are_no_files():

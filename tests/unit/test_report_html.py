@@ -245,6 +245,10 @@ def test_a_curriculum_stage_without_examples_is_shown_without_losses(run_path: P
     assert "<td>hollow</td><td>0</td><td>0</td><td>-</td>" in page(run_path)
 
 
+def test_what_adaptive_sampling_spared_is_said(run_path: Path) -> None:
+    assert "38 % saved." in page(run_path)
+
+
 def test_solve_rates_are_coloured_by_the_thresholds_of_the_recipe(run_path: Path) -> None:
     (run_path / "recipe.json").write_text('{"name": "t", "diagnose": {"absent_at": 0.125, "mastered_at": 0.875}}')
     rates = {str(k): k / 8 for k in range(9)}

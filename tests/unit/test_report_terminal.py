@@ -71,6 +71,19 @@ def test_buckets_table_counts_problems_per_family(run_path: Path) -> None:
         assert rows["dial"][column].startswith(f"{done['families']['dial'].get(name, 0)} (")
 
 
+def test_what_adaptive_sampling_spared_is_said_where_it_spared_something(run_path: Path) -> None:
+    file = run_path / "2-diagnose" / "DONE"
+    done = json.loads(file.read_text())
+    drawn, fixed = done["sampling"]["drawn"], done["sampling"]["fixed"]
+    said = f"{drawn:,} samples were drawn; the most for every problem would be {fixed:,}: 38 % saved."
+    assert said in " ".join(text(run_path, 100).split())
+    file.write_text(json.dumps(done | {"sampling": done["sampling"] | {"drawn": fixed - 10, "reused": 10}}))
+    assert "10 were RL's own" in text(run_path, 100)
+    for nothing in ({"sampling": done["sampling"] | {"drawn": fixed}}, {"sampling": {}}):
+        file.write_text(json.dumps(done | nothing))
+        assert "samples were drawn" not in text(run_path, 100)
+
+
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_no_cell_is_broken_or_lost_at_any_width(run_path: Path, width: int) -> None:
     shown = text(run_path, width)

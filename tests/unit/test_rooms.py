@@ -18,8 +18,9 @@ SOURCE = Path(metis_rise.__file__).parent
 ROWS = (
     ("__main__",),
     ("cli",),
-    ("pipeline", "ask", "bench"),
+    ("pipeline", "ask", "bench", "verify", "exchange"),
     ("opening",),
+    ("fork",),
     ("stages",),
     ("report",),
     ("benchmarks",),
@@ -32,7 +33,7 @@ ROWS = (
     ("types", "errors", "seeding"),
 )
 RANK = {room: rank for rank, row in enumerate(reversed(ROWS)) for room in row}
-LIGHT = ("recipe", "verifier", "problems", "journal", "run", "report", "types", "errors", "cli")
+LIGHT = ("recipe", "verifier", "problems", "journal", "run", "report", "types", "errors", "cli", "verify")
 HEAVY = ("torch", "torchvision", "transformers")
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 

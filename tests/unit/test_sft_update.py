@@ -14,10 +14,13 @@ from torch import nn
 from metis_rise.policy.forward import Row
 from metis_rise.policy.model import Policy
 from metis_rise.policy.planning import Split, Whole, plan
-from metis_rise.stages.sft import Example, _backward, _rows, shuffled
+from metis_rise.recipe import SFTStage
+from metis_rise.stages.curriculum import Example, ordered
+from metis_rise.stages.sft_training import _backward, _rows
 from metis_rise.stages.workshop import Bench
 from metis_rise.types import AnswerType, Problem
 
+RANDOM = SFTStage(name="s", data=("self",))
 TAUGHT = {
     "picture": ["So 3 + 14 = 17.", "The clock says 25. " * 6, "17", "How many dots? " * 5],
     "text": ["17", "How many dots are there? 17 dots."],
@@ -79,21 +82,21 @@ def examples() -> list[Example]:
     return [Example(problem, f"{problem.id} {number}") for number in range(3) for problem in problems]
 
 
-def test_shuffled_is_a_permutation() -> None:
+def test_a_random_epoch_is_a_permutation() -> None:
     given = examples()
-    order = shuffled(given, 7)
+    order = ordered(RANDOM, given, [], 7)
     assert sorted(e.text for e in order) == sorted(e.text for e in given)
     assert given == examples(), "what was given is left as it was"
 
 
-def test_shuffled_keeps_problems_together() -> None:
-    order = [example.problem.id for example in shuffled(examples(), 7)]
+def test_a_random_epoch_keeps_problems_together() -> None:
+    order = [example.problem.id for example in ordered(RANDOM, examples(), [], 7)]
     assert [order[i : i + 3] for i in range(0, 36, 3)] == [[name] * 3 for name in order[::3]]
     assert len(set(order[::3])) == 12
 
 
-def test_shuffled_draws_the_order_of_problems_and_of_examples_by_the_seed() -> None:
-    orders = [[example.text for example in shuffled(examples(), seed)] for seed in (7, 7, 8)]
+def test_a_random_epoch_draws_the_order_of_problems_and_of_examples_by_the_seed() -> None:
+    orders = [[example.text for example in ordered(RANDOM, examples(), [], seed)] for seed in (7, 7, 8)]
     assert orders[0] == orders[1] != orders[2]
     unmoved = [f"p{i} {number}" for i in range(12) for number in range(3)]
     for order in (orders[0], orders[2]):

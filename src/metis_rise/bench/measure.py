@@ -78,11 +78,21 @@ def _growth_mb(setup: Setup, name: str, case: Case) -> float:
     gc.collect()
     # What building the models has left free in the heap would be used again without a trace.
     ctypes.CDLL(None).malloc_trim(0)
-    # Sets the high-water mark back to what is resident now (proc(5)): loading must not count.
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    # Loading must not count.
+    forget_peak()
     before = _status_kb("VmRSS")
     arm()
     return round((_status_kb("VmHWM") - before) / 1024, 1)
+
+
+def forget_peak() -> None:
+    """Sets the peak of resident memory back to what is resident now (proc(5)); only where `check_memory` passes."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_resident_mb() -> float:
+    """The peak of this process's resident memory since `forget_peak`, in MB (2**20 bytes)."""
+    return round(_status_kb("VmHWM") / 1024, 1)
 
 
 def _status_kb(key: str) -> int:

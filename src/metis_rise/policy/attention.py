@@ -15,7 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from metis_rise.policy import vision
+from metis_rise.policy import last_layer, lean, vision
 
 NAME = "metis_rise"
 
@@ -49,8 +49,11 @@ def _attention(
 
 
 def install(model: Any) -> None:
-    """Make the language model of `model` use the function, and its vision tower that of `vision`."""
+    """Make the language model of `model` use the function, its vision tower that of `vision`, and the modules of both
+    the cheaper forms of `lean` and `last_layer`."""
     AttentionInterface.register(NAME, _attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     vision.install(model)
+    lean.install(model)
+    last_layer.install(model)
     model.set_attn_implementation({"text_config": NAME, "vision_config": vision.NAME})

@@ -76,6 +76,12 @@ def load_weights(folder: Path, policy: Policy) -> None:
         policy.load_weights(folder / MODEL)
 
 
+def saved_version(folder: Path) -> int:
+    """How often the weights of the checkpoint `folder` had been updated: `Policy.version` when it was saved."""
+    version: int = json.loads((folder / "state.json").read_text(encoding="utf-8"))["version"]
+    return version
+
+
 def newest(folder: Path) -> Path | None:
     """The whole checkpoint of the highest step in `folder`, None when there is none."""
     return max(_whole(folder).items(), default=(0, None))[1]

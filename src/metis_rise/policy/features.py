@@ -93,7 +93,8 @@ def encode_pictures(core: Any, pictures: Sequence[Picture], device: torch.device
     """
     encoded: list[Tensor] = []
     for batch in _passes(pictures):
-        pixels = torch.cat([patches for patches, _ in batch]).to(device)
+        # Of one picture, the usual case, no copy is made: it may be the largest tensor of an update.
+        pixels = (batch[0][0] if len(batch) == 1 else torch.cat([patches for patches, _ in batch])).to(device)
         grids = torch.stack([grid for _, grid in batch]).to(device)
         output = core.get_image_features(pixels, grids, return_dict=True)
         levels = getattr(output, "deepstack_features", None) or []

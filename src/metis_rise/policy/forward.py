@@ -16,6 +16,7 @@ from torch import Tensor
 
 from metis_rise.policy.features import Picture, SharedFeatures, as_encoder_outputs, backward_from, distinct_pictures
 from metis_rise.policy.head import token_logprobs
+from metis_rise.policy.last_layer import is_cut
 from metis_rise.policy.layout import Attend, KeepingLayout, KeptLayout, PackedLayout, Spans
 from metis_rise.policy.model import Policy
 from metis_rise.policy.packing import PackedRow, Row, RowGroup, check_rows, pack, pack_completions, pack_prompt
@@ -129,15 +130,16 @@ class _Scorer:
 
     def whole(self, each: Whole) -> Iterator[Scored]:
         row = pack(self.rows, each.groups)
-        hidden = self._hidden(row, each.groups, PackedLayout(*self._parts(row), self._last))
-        yield self._scored(row, hidden[0], len(row))
+        layout = PackedLayout(*self._parts(row), self._last, row.predicts.to(self.policy.device))
+        yield self._scored(row, self._hidden(row, each.groups, layout), len(row))
 
     def split(self, each: Split) -> Iterator[Scored]:
         """The prompt once, its keys and values as leaves to which the pieces' backward passes add their gradients."""
         prompt = each.group.prompt
         own = pack_prompt(prompt)
-        layout = KeepingLayout(*self._parts(own), self._last)
-        last = self._hidden(own, [each.group], layout)[0, -1:]
+        end = torch.tensor([len(own) - 1], device=self.policy.device)
+        layout = KeepingLayout(*self._parts(own), self._last, end)
+        last = self._hidden(own, [each.group], layout)
         ends = [last, *(states for pair in layout.kept.values() for states in pair)]
         leaves = [end.detach().requires_grad_(end.requires_grad) for end in ends]
         pairs = zip(layout.kept, leaves[1::2], leaves[2::2], strict=True)
@@ -146,7 +148,8 @@ class _Scorer:
         for piece in each.pieces:
             row = pack_completions(self.rows, piece)
             hidden = self._hidden(row, [], KeptLayout(*self._parts(row, len(prompt)), kept))
-            yield self._scored(row, torch.cat([leaves[0], hidden[0]]), forwarded + len(row))
+            states = torch.cat([leaves[0], hidden]).index_select(0, row.predicts.to(self.policy.device))
+            yield self._scored(row, states, forwarded + len(row))
             forwarded = 0
         backward_from(ends, leaves)
 
@@ -154,7 +157,7 @@ class _Scorer:
         return Spans(row.blocks, kept, self.policy.device), self.policy.backend.attend
 
     def _hidden(self, row: PackedRow, groups: Sequence[RowGroup], layout: PackedLayout) -> Tensor:
-        """Last hidden states [1, T, hidden]."""
+        """Last hidden states [N, hidden] of the tokens that `layout` wants, of all where it names none."""
         policy = self.policy
         features = policy.image_features([group.prompt for group in groups], self.shared.known)
         with policy.precision():
@@ -165,12 +168,12 @@ class _Scorer:
                 rise_layout=layout,
                 use_cache=False,
             )
-        hidden: Tensor = output.last_hidden_state
-        return hidden
+        hidden: Tensor = output.last_hidden_state[0]
+        return hidden if layout.wanted is None or is_cut(policy.core) else hidden.index_select(0, layout.wanted)
 
-    def _scored(self, row: PackedRow, hidden: Tensor, forwarded: int) -> Scored:
+    def _scored(self, row: PackedRow, states: Tensor, forwarded: int) -> Scored:
+        """`states` [N, hidden], that each completion token is predicted by."""
         device = self.policy.device
-        states = hidden.index_select(0, row.predicts.to(device))
         with self.policy.precision():
             values, entropy = token_logprobs(
                 states, self.policy.model.lm_head.weight, row.targets.to(device), self.temperature

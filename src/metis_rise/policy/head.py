@@ -10,7 +10,8 @@ from torch.autograd.function import once_differentiable
 
 # Positions whose logits exist at one time: few enough to stay in a CPU's cache, enough to fill a GPU with work.
 POSITIONS = 512
-# A last part of no more logits than this (8 MB) is kept for the backward pass instead of being computed again.
+# Of a last part of no more logits than this (8 MB) the probabilities are kept for the backward pass, which computes
+# those of all other parts again.
 KEPT_LOGITS = 1 << 21
 
 
@@ -43,7 +44,7 @@ class _TokenLogProbs(torch.autograd.Function):
         values = hidden.new_empty(len(targets), dtype=torch.float32)
         normalizers, entropy = torch.empty_like(values), torch.empty_like(values)
         table = weight.to(dtype)
-        kept: Tensor | None = None
+        kept: tuple[Tensor, Tensor] | tuple[None, None] = (None, None)
         with torch.autocast(hidden.device.type, enabled=False):
             for part in _parts(len(targets)):
                 logits = _logits(hidden[part], table, scale)
@@ -53,9 +54,9 @@ class _TokenLogProbs(torch.autograd.Function):
                 total = weights.sum(-1)
                 normalizer = top[:, 0] + total.log()
                 values[part], normalizers[part] = chosen - normalizer, normalizer
-                entropy[part] = normalizer - weights.mul_(logits).sum(-1) / total
-                kept = logits if logits.numel() <= KEPT_LOGITS else None
-        ctx.save_for_backward(hidden, weight, targets, normalizers, kept)
+                kept = (weights, total) if logits.numel() <= KEPT_LOGITS else (None, None)
+                entropy[part] = normalizer - logits.mul_(weights).sum(-1) / total
+        ctx.save_for_backward(hidden, weight, targets, normalizers, *kept)
         ctx.scale, ctx.dtype = scale, dtype
         ctx.mark_non_differentiable(entropy)
         return values, entropy
@@ -64,7 +65,7 @@ class _TokenLogProbs(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         """d value / d logits = scale * (onehot(target) - softmax)."""
-        hidden, weight, targets, normalizers, kept = ctx.saved_tensors
+        hidden, weight, targets, normalizers, kept, total = ctx.saved_tensors
         for_hidden, for_weight = ctx.needs_input_grad[:2]
         grad_hidden = torch.empty_like(hidden) if for_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if for_weight else None
@@ -72,8 +73,11 @@ class _TokenLogProbs(torch.autograd.Function):
         for part in _parts(len(targets)):
             states = hidden[part].to(ctx.dtype)
             slope = (grad[part] * ctx.scale)[:, None]
-            logits = _logits(states, table, ctx.scale) if kept is None or part.stop < len(targets) else kept
-            through = (logits - normalizers[part, None]).exp_().mul_(-slope)
+            if kept is None or part.stop < len(targets):
+                logits = _logits(states, table, ctx.scale)
+                through = logits.sub_(normalizers[part, None]).exp_().mul_(-slope)
+            else:
+                through = kept * (-slope / total[:, None])
             through.scatter_add_(1, targets[part, None], slope)
             through = through.to(ctx.dtype)
             if grad_hidden is not None:

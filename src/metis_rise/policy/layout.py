@@ -89,12 +89,14 @@ Attend = Callable[[Tensor, Tensor, Tensor, Spans, float], Tensor]
 class PackedLayout:
     """The layout of one packed row, for `attention`."""
 
-    def __init__(self, spans: Spans, attend: Attend, last: int | None = None) -> None:
+    def __init__(self, spans: Spans, attend: Attend, last: int | None = None, wanted: Tensor | None = None) -> None:
         """`attend` is the backend's function.
 
         `last` is the last layer's number where after it nothing looks at a prompt but what predicts the first token of
         its completions: its end. Keys and values of all its tokens are needed there still.
+        `wanted` [N] int64 are the tokens whose hidden states are of use after it; None for all (`last_layer`).
         """
+        self.wanted = wanted
         self._spans, self._attend, self._last = spans, attend, last
         self._last_spans = replace(spans, ends_only=True)
 
@@ -106,8 +108,8 @@ class PackedLayout:
 class KeepingLayout(PackedLayout):
     """A row of one prompt alone that hands out the keys and values of each layer, gradients and all."""
 
-    def __init__(self, spans: Spans, attend: Attend, last: int | None = None) -> None:
-        super().__init__(spans, attend, last)
+    def __init__(self, spans: Spans, attend: Attend, last: int | None = None, wanted: Tensor | None = None) -> None:
+        super().__init__(spans, attend, last, wanted)
         self.kept: dict[int, tuple[Tensor, Tensor]] = {}
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:

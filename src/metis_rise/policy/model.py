@@ -26,10 +26,8 @@ from metis_rise.policy.prompt import Prompt, build_prompt
 from metis_rise.policy.recompute import recompute_layers
 from metis_rise.policy.token_ids import banned_ids, end_ids
 from metis_rise.policy.writing import write_model, write_processor
+from metis_rise.problems.prompt import PROMPT_FILE
 from metis_rise.recipe.model import LoraConfig
-
-# Ours, beside the weights: the system prompt that the model was trained with.
-PROMPT_FILE = "metis_rise.json"
 
 
 class Policy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +15,20 @@ log = logging.getLogger(__name__)
 MASTER = "master"
 
 
-def lr_at(step: int, peak: float, warmup: int = 0, total: int | None = None) -> float:
+Schedule = Literal["linear", "cosine", "constant"]
+
+
+def lr_at(step: int, peak: float, warmup: int = 0, total: int | None = None, schedule: Schedule = "linear") -> float:
     """Learning rate of 0-based `step`: linear from peak / warmup to `peak`, then constant.
 
-    With `total` it falls linearly after the warm-up and would be 0 at step `total`.
+    With `total` it falls after the warm-up, in a line or in half a cosine wave, and would be 0 at step `total`.
     """
     if step < warmup:
         return peak * (step + 1) / warmup
-    if total is None:
+    if total is None or schedule == "constant":
         return peak
-    return peak * max(0, total - step) / max(1, total - warmup)
+    left = max(0, total - step) / max(1, total - warmup)
+    return peak * left if schedule == "linear" else peak * (1 - math.cos(math.pi * left)) / 2
 
 
 class Optimizer:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from metis_rise.errors import InputError
 from metis_rise.problems.images import ImageStore
-from metis_rise.problems.reader import read_problems
+from metis_rise.problems.reader import GoldCheck, read_problems
 from metis_rise.problems.world import make_problems
 from metis_rise.recipe.problems import ProblemsConfig
 from metis_rise.seeding import derive
@@ -18,41 +20,62 @@ SPLITS = ("train", "dev", "test")
 
 @dataclass(frozen=True, slots=True)
 class ProblemSets:
-    """Problems to train on, to tune on, and to report."""
+    """Problems to train on, to tune on, and to report.
+
+    `dropped` counts, by file, the bad rows that were left out by reason; a run's own files know nothing of them.
+    """
 
     train: list[Problem]
     dev: list[Problem]
     test: list[Problem]
+    dropped: Mapping[str, Counter[str]] = field(default_factory=dict)
 
     def named(self) -> dict[str, list[Problem]]:
         """The sets by the name of their split."""
         return {"train": self.train, "dev": self.dev, "test": self.test}
 
 
-def make_sets(config: ProblemsConfig, seed: int, store: ImageStore) -> ProblemSets:
+def make_sets(config: ProblemsConfig, seed: int, store: ImageStore, check_gold: GoldCheck | None = None) -> ProblemSets:
     """The problem sets of a recipe; `seed` decides which training problems become dev problems.
 
-    Raises InputError when a file is faulty, when two sets share an id, or when they share a problem.
+    `check_gold` says of a gold answer in a file why it cannot be judged. Raises InputError when a file is faulty (with
+    `skip_bad`: when none of its rows is left), when two sets share an id, or when they share a problem.
     """
+    files = _Files(store, check_gold, config.skip_bad)
     if config.kind == "world":
         world = config.world
         sizes = {"train": world.train_per_level, "dev": world.dev_per_level, "test": world.test_per_level}
         train, dev, test = (make_problems(split, sizes[split], world.seed, store) for split in SPLITS)
     else:
-        train, dev, test = _read_sets(config, seed, store)
-    sets = ProblemSets(train[: config.limit_train], dev, test[: config.limit_test])
+        train, dev, test = _read_sets(config, seed, files)
+    sets = ProblemSets(train[: config.limit_train], dev, test[: config.limit_test], files.dropped)
     _refuse_shared_ids(sets)
     _refuse_leaks(config, sets)
     return sets
 
 
-def _read_sets(
-    config: ProblemsConfig, seed: int, store: ImageStore
-) -> tuple[list[Problem], list[Problem], list[Problem]]:
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Reads problem files, and counts by file what was left out."""
+
+    store: ImageStore
+    check_gold: GoldCheck | None
+    skip_bad: bool
+    dropped: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def read(self, path: str) -> list[Problem]:
+        left_out: Counter[str] = Counter()
+        problems = read_problems(Path(path), self.store, self.check_gold, left_out if self.skip_bad else None)
+        if left_out:
+            self.dropped[path] = left_out
+        return problems
+
+
+def _read_sets(config: ProblemsConfig, seed: int, files: _Files) -> tuple[list[Problem], list[Problem], list[Problem]]:
     assert config.train is not None and config.test is not None
-    train, test = read_problems(Path(config.train), store), read_problems(Path(config.test), store)
+    train, test = files.read(config.train), files.read(config.test)
     if config.dev is not None:
-        return train, read_problems(Path(config.dev), store), test
+        return train, files.read(config.dev), test
     # Rows with equal content stay together, else one of them would be trained on and its twin tuned on.
     contents = sorted(dict.fromkeys(map(_content, train)), key=lambda content: derive(seed, "dev", repr(content)))
     count = max(1, round(config.dev_fraction * len(contents)))

@@ -11,6 +11,9 @@ from metis_rise.errors import InputError
 from metis_rise.problems.answers import letter_of
 from metis_rise.types import Problem
 
+PROMPT_FILE = "metis_rise.json"
+"""File beside a model's weights that says which system prompt it was trained with."""
+
 RISE = "rise"
 """The setting that names the shipped system prompt."""
 
@@ -35,7 +38,7 @@ def build_messages(problem: Problem, system: str | None) -> list[dict[str, Any]]
     if order != tuple(range(len(problem.images))):
         raise ValueError(f"problem {problem.id}: its question names the pictures out of order; use prompt.arrange")
     parts = _interleave(question, len(problem.images))
-    options = _option_lines(problem.choices)
+    options = option_lines(problem.choices)
     if options:
         parts = _with_text(parts, "\n" + options)
     messages: list[dict[str, Any]] = [{"role": "user", "content": parts}]
@@ -64,6 +67,11 @@ def arrange(question: str, images: int) -> tuple[str, tuple[int, ...]]:
         pieces += [question[position : match.start()], f"image {number}" if repeated else f"<image{number}>"]
         position = match.end()
     return "".join([*pieces, question[position:]]), tuple(order)
+
+
+def without_markers(text: str) -> str:
+    """`text` with its picture markers as words (`image 2`), for text that is only cited in a prompt."""
+    return _MARKER.sub(lambda match: f"image {match[1]}".rstrip(), text)
 
 
 def load_system(setting: str | None) -> str | None:
@@ -118,7 +126,8 @@ def _with_text(parts: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
     return [*parts, {"type": "text", "text": text.lstrip()}] if text.strip() else parts
 
 
-def _option_lines(choices: tuple[str, ...] | None) -> str:
+def option_lines(choices: tuple[str, ...] | None) -> str:
+    """The options as lines `A. …`; "" without options, or where each is only its own letter (drawn in the picture)."""
     if not choices or all(text == letter_of(index) for index, text in enumerate(choices)):
         return ""
     return "\n".join(f"{letter_of(index)}. {text}" for index, text in enumerate(choices))

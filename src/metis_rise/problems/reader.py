@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from tqdm import tqdm
 
 from metis_rise.errors import InputError
 from metis_rise.problems.images import ImageError, ImageStore
 from metis_rise.problems.prompt import arrange
-from metis_rise.problems.row import Row
+from metis_rise.problems.row import Row, RowFault
 from metis_rise.run import write_jsonl
-from metis_rise.types import Problem
+from metis_rise.types import AnswerType, Problem
 
 PROGRESS_FROM = 500
 """Rows from which reading shows a progress bar."""
+
+SHOWN_FAULTS = 5
+"""So many of a file's bad rows are named; the others are counted."""
+
+GoldCheck = Callable[[str, AnswerType, Sequence[str] | None], str | None]
+"""(answer, answer type, choices) -> why this gold answer cannot be judged, None when it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +38,65 @@ class _Draft:
     pictures: tuple[Path, ...]
 
 
-def read_problems(path: Path, store: ImageStore) -> list[Problem]:
+@dataclass(slots=True)
+class _Faults:
+    """The faults of a file's rows, so that all of them are known before the first is told."""
+
+    found: list[RowFault] = field(default_factory=list)
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Keeps the fault that ends the block."""
+        try:
+            yield
+        except RowFault as fault:
+            self.found.append(fault)
+
+    def settle(self, path: Path, rows: int, dropped: Counter[str] | None) -> None:
+        """Counts the faults in `dropped`; without one, and where no row of `rows` is left, they are an error."""
+        if dropped is None and len(self.found) == 1:
+            raise self.found[0]
+        if self.found and (dropped is None or len(self.found) == rows):
+            more = "mend them" if dropped is not None else "mend them, or leave them out with --skip-bad"
+            named = [str(fault) for fault in self.found[:SHOWN_FAULTS]]
+            raise InputError("\n".join([*named, f"{path}: {len(self.found)} of {rows} rows cannot be used; {more}"]))
+        if dropped is not None:
+            dropped.update(fault.reason for fault in self.found)
+
+
+def read_problems(
+    path: Path, store: ImageStore, check_gold: GoldCheck | None = None, dropped: Counter[str] | None = None
+) -> list[Problem]:
     """The problems of a JSONL file, their pictures put into `store`.
 
-    Every row is checked before the first picture is stored. Raises InputError, one line with file, row and mend.
+    Args:
+        path: the file; every row is checked before the first picture is stored.
+        store: where the pictures go.
+        check_gold: says of a gold answer why it cannot be judged.
+        dropped: bad rows are left out and counted here by reason; without it they are an error.
+
+    Raises:
+        InputError: a line for each of the first bad rows, with file, row and mend; no row is left; no such file.
     """
-    drafts = [_draft(row) for row in _rows(path)]
-    if not drafts:
+    faults, rows = _Faults(), 0
+    drafts: dict[str, _Draft] = {}
+    for number, line in _lines(path):
+        rows += 1
+        with faults.caught():
+            draft = _draft(_row(path, number, line), check_gold, drafts)
+            drafts[draft.problem.id] = draft
+    if not rows:
         raise InputError(f"{path}: the file has no rows; write one JSON object per line")
-    first_row: dict[str, int] = {}
-    for draft in drafts:
-        earlier = first_row.setdefault(draft.problem.id, draft.row.number)
-        if earlier != draft.row.number:
-            mend = "give every row an id of its own" if "id" in draft.row.record else "remove the repeated row"
-            raise draft.row.fault(f"id {draft.problem.id!r} is already used in row {earlier}", mend)
+    if dropped is None:
+        faults.settle(path, rows, None)
     keys: dict[Path, str] = {}
-    bar = tqdm(drafts, desc=f"pictures of {path.name}", unit="row", disable=len(drafts) <= PROGRESS_FROM)
-    return [replace(draft.problem, images=_stored(draft, store, keys)) for draft in bar]
+    bar = tqdm(drafts.values(), desc=f"pictures of {path.name}", unit="row", disable=len(drafts) <= PROGRESS_FROM)
+    problems: list[Problem] = []
+    for draft in bar:
+        with faults.caught():
+            problems.append(replace(draft.problem, images=_stored(draft, store, keys)))
+    faults.settle(path, rows, dropped)
+    return problems
 
 
 def dump_problems(problems: Sequence[Problem], path: Path) -> None:
@@ -57,7 +107,7 @@ def dump_problems(problems: Sequence[Problem], path: Path) -> None:
 def load_problems(path: Path) -> list[Problem]:
     """The problems that `dump_problems` wrote. Raises InputError if the file is missing or was changed by hand."""
     problems = []
-    for row in _rows(path):
+    for row in read_rows(path):
         try:
             problems.append(Problem.from_json(row.record))
         except (KeyError, TypeError, ValueError) as error:
@@ -66,7 +116,13 @@ def load_problems(path: Path) -> list[Problem]:
     return problems
 
 
-def _draft(row: Row) -> _Draft:
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of any JSONL file, one JSON object per line, blank lines skipped; InputError with file, row and mend."""
+    yield from (_row(path, number, line) for number, line in _lines(path))
+
+
+def _draft(row: Row, check_gold: GoldCheck | None, earlier: Mapping[str, _Draft]) -> _Draft:
+    """The checked row; its id must not be one of `earlier`."""
     row.check_fields()
     kind = row.answer_type()
     choices = row.choices(kind)
@@ -75,7 +131,8 @@ def _draft(row: Row) -> _Draft:
     try:
         question, order = arrange(row.question(), len(pictures))
     except ValueError as error:
-        raise row.fault(str(error), "list every picture in images, or correct the marker") from error
+        mend = "list every picture in images, or correct the marker"
+        raise row.fault(str(error), mend, "a marker without a picture") from error
     problem = Problem(
         id=row.id(),
         question=question,
@@ -87,6 +144,14 @@ def _draft(row: Row) -> _Draft:
         family=row.family(meta),
         meta=meta,
     )
+    if problem.id in earlier:
+        mend = "give every row an id of its own" if "id" in row.record else "remove the repeated row"
+        what = f"id {problem.id!r} is already used in row {earlier[problem.id].row.number}"
+        raise row.fault(what, mend, "id used before")
+    why = check_gold(problem.answer, kind, choices) if check_gold is not None else None
+    if why is not None:
+        mend = "write one answer that can be judged, or leave such rows out with --skip-bad"
+        raise row.fault(f"answer {problem.answer!r} cannot be judged: {why}", mend, f"gold answer: {why}")
     return _Draft(row, problem, tuple(pictures[index] for index in order))
 
 
@@ -97,39 +162,39 @@ def _stored(draft: _Draft, store: ImageStore, keys: dict[Path, str]) -> tuple[st
             try:
                 keys[path] = store.put(path.read_bytes())
             except ImageError as error:
-                raise draft.row.fault(f"image file {path}", str(error)) from error
+                raise draft.row.fault(f"image file {path}", str(error), "image cannot be decoded") from error
             except OSError as error:
-                raise draft.row.fault(f"image file {path} cannot be read ({error.strerror})", "mend it") from error
+                what = f"image file {path} cannot be read ({error.strerror})"
+                raise draft.row.fault(what, "mend it", "image cannot be read") from error
     return tuple(keys[path] for path in draft.pictures)
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    """The JSON objects of a file with their line numbers; blank lines are skipped."""
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file with their numbers; blank ones are skipped."""
     try:
         lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; give the path of a JSONL file of problems") from None
+        raise InputError(f"{path}: there is no such file; give the path of a JSONL file") from None
     except IsADirectoryError:
         raise InputError(f"{path}: this is a folder; give the path of the JSONL file in it") from None
     except OSError as error:
         raise InputError(f"{path}: the file cannot be read ({error.strerror}); give a readable JSONL file") from error
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            yield Row(path, number, _object(path, number, line))
+    yield from ((number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
-def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    mend = "write one JSON object per line, in UTF-8"
+def _row(path: Path, number: int, line: bytes) -> Row:
+    """The JSON object in a line."""
+    blank, mend = Row(path, number, {}), "write one JSON object per line, in UTF-8"
     try:
         value = json.loads(line.decode(), parse_constant=_refuse_constant)
         json.dumps(value, ensure_ascii=False).encode()
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
-        raise InputError(f"{path}, row {number}: not UTF-8 ({error.reason}); {mend}") from error
+        raise blank.fault(f"not UTF-8 ({error.reason})", mend, "not UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}, row {number}: not JSON ({error}); {mend}") from error
+        raise blank.fault(f"not JSON ({error})", mend, "not JSON") from error
     if not isinstance(value, dict):
-        raise InputError(f"{path}, row {number}: not a JSON object; {mend}")
-    return value
+        raise blank.fault("not a JSON object", mend)
+    return replace(blank, record=value)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -32,17 +32,37 @@ ALIASES: Mapping[str, AnswerType] = {
 """Every answer type that a row may name, lower case with `_` for spaces and hyphens."""
 
 
+class RowFault(InputError):
+    """What is wrong with one row. `reason` is the fault without what is the row's own, for counting."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def known_type(name: str) -> AnswerType | None:
+    """The answer type of a name or alias, whatever its case, spaces and hyphens; None for an unknown one."""
+    return ALIASES.get(_key(name))
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "_")
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A JSON object of a file; every method raises InputError that names the file, the row and the mend."""
+    """A JSON object of a file; every method raises a RowFault that names the file, the row and the mend."""
 
     path: Path
     number: int
     record: Mapping[str, Any]
 
-    def fault(self, what: str, mend: str) -> InputError:
-        """The error to raise: one line with the file, the row, what is wrong and how to mend it."""
-        return InputError(f"{self.path}, row {self.number}: {what}; {mend}")
+    def fault(self, what: str, mend: str, reason: str = "") -> RowFault:
+        """The error to raise: one line with the file, the row, what is wrong and how to mend it.
+
+        `reason` is `what` without what is the row's own; left out where that is the same.
+        """
+        return RowFault(f"{self.path}, row {self.number}: {what}; {mend}", reason or what)
 
     def check_fields(self) -> None:
         """Refuse a field that is almost a known one that the row lacks: its content would be lost unseen."""
@@ -50,7 +70,8 @@ class Row:
             if name not in FIELDS:
                 near = difflib.get_close_matches(name.lower(), [f for f in FIELDS if f not in self.record], 1, 0.8)
                 if near:
-                    raise self.fault(f"unknown field {_shown(name)}", f"rename it to {near[0]!r}, or move it into meta")
+                    mend = f"rename it to {near[0]!r}, or move it into meta"
+                    raise self.fault(f"unknown field {_shown(name)}", mend, "unknown field")
 
     def text(self, field: str) -> str:
         """A string field, stripped, "" if it is missing or null."""
@@ -66,7 +87,9 @@ class Row:
             content = json.dumps(self.record, sort_keys=True).encode()
             return f"{self.path.stem}-{hashlib.sha256(content).hexdigest()[:12]}"
         if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
-            raise self.fault(f"id is {_shown(value)}", "write a non-empty string, or leave id out")
+            raise self.fault(
+                f"id is {_shown(value)}", "write a non-empty string, or leave id out", "id of another type"
+            )
         return str(value).strip()
 
     def question(self) -> str:
@@ -79,31 +102,34 @@ class Row:
     def _without_controls(self, field: str, text: str) -> str:
         """`text`, refused when it holds a chat or picture token, which the tokenizer would obey."""
         if found := control_token(text):
-            raise self.fault(f"{field} holds the control token {found}", "write it in another way")
+            what = f"{field} holds the control token {found}"
+            raise self.fault(what, "write it in another way", f"{field} holds a control token")
         return text
 
     def answer_type(self) -> AnswerType:
         """The answer type behind whichever alias the row uses."""
         name = self.text("answer_type")
-        key = name.lower().replace("-", "_").replace(" ", "_")
-        if key in ALIASES:
-            return ALIASES[key]
-        near = difflib.get_close_matches(key, ALIASES, 1)
+        kind = known_type(name)
+        if kind is not None:
+            return kind
+        near = difflib.get_close_matches(_key(name), ALIASES, 1)
         mend = f"did you mean {near[0]!r}? " if near else ""
         what = f"unknown answer_type {_shown(name)}" if name else "answer_type is missing"
-        raise self.fault(what, f"{mend}known: choice, number, text and their aliases in docs/data.md")
+        reason = "unknown answer_type" if name else what
+        raise self.fault(what, f"{mend}known: choice, number, text and their aliases in docs/data.md", reason)
 
     def choices(self, kind: AnswerType) -> tuple[str, ...] | None:
         """The option texts without their own letters, or None."""
         value = self.record.get("choices")
         if value is None:
             return None
-        if not isinstance(value, list) or not all(_is_plain(choice) and str(choice).strip() for choice in value):
+        if not isinstance(value, list) or not all(is_plain(choice) and str(choice).strip() for choice in value):
             raise self.fault("choices is not a list of non-empty texts", "write a list of option texts, or null")
         if kind is not AnswerType.CHOICE:
             raise self.fault(f"choices are given but answer_type is {kind.value!r}", "use 'choice', or null choices")
         if not 2 <= len(value) <= MAX_CHOICES:
-            raise self.fault(f"choices has {len(value)} options", f"give 2 to {MAX_CHOICES}, or null")
+            what = f"choices has {len(value)} options"
+            raise self.fault(what, f"give 2 to {MAX_CHOICES}, or null", "too few or too many choices")
         texts = _without_letters(tuple(str(choice).strip() for choice in value))
         return tuple(self._without_controls("choices", text) for text in texts)
 
@@ -112,13 +138,14 @@ class Row:
         value = self.record.get("answer")
         if value is None or value == "":
             raise self.fault("answer is missing or empty", "write the gold answer")
-        if not _is_plain(value):
+        if not is_plain(value):
             raise self.fault(f"answer is {_kind(value)}", "write it as a string or a number")
         text = str(value).strip()
         if not text:
             raise self.fault("answer is missing or empty", "write the gold answer")
         if len(text) > MAX_ANSWER_CHARS:
-            raise self.fault(f"answer has {len(text)} characters", f"write one of at most {MAX_ANSWER_CHARS}")
+            what = f"answer has {len(text)} characters"
+            raise self.fault(what, f"write one of at most {MAX_ANSWER_CHARS}", "answer too long")
         return self._choice_answer(text, choices) if kind is AnswerType.CHOICE else text
 
     def _choice_answer(self, text: str, choices: tuple[str, ...] | None) -> str:
@@ -133,11 +160,10 @@ class Row:
         if letters is not None and known.issuperset(letters):
             return ", ".join(letters)
         if choices is None:
-            raise self.fault(
-                f"answer {_shown(text)} is no option letter", "write the letter, give choices, or use answer_type text"
-            )
-        span = f"A to {letter_of(len(choices) - 1)}"
-        raise self.fault(f"answer {_shown(text)} is none of the choices", f"write a letter from {span}, or one text")
+            what, mend = "no option letter", "write the letter, give choices, or use answer_type text"
+        else:
+            what, mend = "none of the choices", f"write a letter from A to {letter_of(len(choices) - 1)}, or one text"
+        raise self.fault(f"answer {_shown(text)} is {what}", mend, f"answer is {what}")
 
     def images(self) -> tuple[Path, ...]:
         """The picture files, relative ones taken from the file's folder; each is there."""
@@ -149,7 +175,8 @@ class Row:
         paths = tuple(self.path.parent / name for name in value)
         for path in paths:
             if not path.is_file():
-                raise self.fault(f"there is no image file {path}", f"paths are relative to {self.path.parent}")
+                mend = f"paths are relative to {self.path.parent}"
+                raise self.fault(f"there is no image file {path}", mend, "no such image file")
         return paths
 
     def meta(self) -> dict[str, Any]:
@@ -174,11 +201,13 @@ class Row:
         """`meta.family`, else the file's name without its ending."""
         value = meta.get("family")
         if value is not None and not (isinstance(value, str) and value.strip()):
-            raise self.fault(f"meta.family is {_shown(value)}", "write a non-empty string, or leave it out")
+            mend = "write a non-empty string, or leave it out"
+            raise self.fault(f"meta.family is {_shown(value)}", mend, "meta.family of another type")
         return value.strip() if value else self.path.stem
 
 
-def _is_plain(value: object) -> bool:
+def is_plain(value: object) -> bool:
+    """Whether a JSON value is a string or a number."""
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 

@@ -7,6 +7,7 @@ from metis_rise.recipe.distill import DistillConfig
 from metis_rise.recipe.engine import EngineConfig
 from metis_rise.recipe.evaluate import EvaluateConfig
 from metis_rise.recipe.expert import ExpertConfig
+from metis_rise.recipe.judge import JudgeConfig
 from metis_rise.recipe.load import load_recipe, resolved, shipped_recipe, shipped_recipes
 from metis_rise.recipe.model import LoraConfig, ModelConfig
 from metis_rise.recipe.problems import ProblemsConfig, WorldConfig
@@ -23,6 +24,7 @@ __all__ = [
     "EngineConfig",
     "EvaluateConfig",
     "ExpertConfig",
+    "JudgeConfig",
     "LoraConfig",
     "ModelConfig",
     "ProblemsConfig",

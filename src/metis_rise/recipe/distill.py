@@ -15,11 +15,19 @@ class DistillConfig(Part):
     per_problem: Annotated[int, Field(ge=1)] = 2
     """Most trajectories kept per problem."""
 
+    pick: Literal["shortest", "longest", "median", "likeliest", "diverse", "random"] = "shortest"
+    """Which are kept when there are more: by length in tokens (`median`: those nearest to the median), by mean
+    log-probability per token, those least alike, or at random."""
+
+    max_similarity: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Two trajectories of a problem that are more alike than this count as duplicates: in pairs of neighbouring words
+    and in numbers (Dice's coefficient, the lower of the two)."""
+
+    max_length: Annotated[int, Field(ge=1)] | None = None
+    """Longer trajectories, in tokens, are dropped, never cut; null keeps all that ended within sampling.max_tokens."""
+
     check_chains: bool = True
     """Drop right answers whose reasoning is wrong, where a checker exists."""
 
-    max_similarity: Annotated[float, Field(ge=0, le=1)] = 0.95
-    """Two trajectories of a problem that are more alike than this count as duplicates."""
-
-    pick: Literal["shortest", "longest", "random"] = "shortest"
-    """Which trajectories are kept when there are more than `per_problem`."""
+    check_conclusion: bool = True
+    """Drop right answers whose reasoning announces another result than the one in the box."""

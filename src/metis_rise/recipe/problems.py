@@ -48,6 +48,10 @@ class ProblemsConfig(Part):
     dev_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training problems set aside as development problems when `dev` is null."""
 
+    skip_bad: bool = False
+    """Leave out rows of a file that cannot be used, such as those with an ambiguous gold answer, counted by reason;
+    without it they end the command."""
+
     limit_train: Count | None = None
     """Take only the first N training problems; null takes all."""
 
@@ -61,6 +65,8 @@ class ProblemsConfig(Part):
             for key, value in paths.items():
                 if value is not None:
                     raise fault(key, value, "must be null for problems.kind=world; files need problems.kind=jsonl")
+            if self.skip_bad:
+                raise fault("skip_bad", True, "must be false for problems.kind=world, whose problems are not read")
             return self
         for key in ("train", "test"):
             if not paths[key]:

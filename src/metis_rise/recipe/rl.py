@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from metis_rise.recipe.base import Part, fault, said
 
@@ -19,6 +19,11 @@ ClipLow = Annotated[
     Annotated[float, Field(gt=0, le=1)] | Literal["auto"], said("'auto' or a number above 0 and at most 1")
 ]
 ClipHigh = Annotated[Positive | Literal["auto"], said("'auto' or a number above 0")]
+_DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+Function = Annotated[
+    Annotated[str, StringConstraints(pattern=rf"^{_DOTTED}:{_DOTTED}$")] | None,
+    said("a module and a function in it, such as my_rewards:brevity, or null"),
+]
 
 
 class RLConfig(Part):
@@ -94,8 +99,17 @@ class RLConfig(Part):
     revisit: Share = 0.25
     """Probability of drawing again a problem whose last group was all right or all wrong."""
 
+    accuracy_weight: NonNegative = 1.0
+    """Weight of the accuracy reward, which is 1 for a right answer in the right format."""
+
     format_weight: NonNegative = 0.1
-    """Weight of the format reward beside the accuracy reward's 1."""
+    """Weight of the format reward, which is 1 for the right format."""
+
+    user_reward: Function = None
+    """Your own reward, `module:function` (docs/design.md, "The GRPO variant"): its code is run; null for none."""
+
+    user_weight: NonNegative = 1.0
+    """Weight of your own reward."""
 
     overlong_buffer: CountOrZero = 512
     """The penalty for length rises over this many tokens before sampling.max_tokens; 0 switches it off."""
@@ -128,4 +142,6 @@ class RLConfig(Part):
         if self.minibatches > self.prompts_per_step:
             allowed = f"must not exceed rl.prompts_per_step ({self.prompts_per_step})"
             raise fault("minibatches", self.minibatches, allowed)
+        if self.accuracy_weight + self.format_weight == 0 and (self.user_reward is None or self.user_weight == 0):
+            raise fault("accuracy_weight", self.accuracy_weight, "must be above 0 where no other reward has a weight")
         return self

@@ -12,6 +12,7 @@ from metis_rise.recipe.distill import DistillConfig
 from metis_rise.recipe.engine import EngineConfig
 from metis_rise.recipe.evaluate import EvaluateConfig
 from metis_rise.recipe.expert import ExpertConfig
+from metis_rise.recipe.judge import JudgeConfig
 from metis_rise.recipe.model import ModelConfig
 from metis_rise.recipe.problems import ProblemsConfig
 from metis_rise.recipe.prompt import PromptConfig
@@ -20,7 +21,7 @@ from metis_rise.recipe.sampling import SamplingConfig
 from metis_rise.recipe.sft import SFTConfig
 
 # What a run may be taken up with other values of: they say how something is computed, not what. Results then are the
-# same up to rounding.
+# same up to rounding. Items of lists go without their number.
 MAY_CHANGE = frozenset(
     {
         "threads",
@@ -33,9 +34,21 @@ MAY_CHANGE = frozenset(
         "engine.timeout_s",
         "engine.push",
         "engine.weights_folder",
-        "expert.url",
-        "expert.api_key_env",
-        "expert.concurrency",
+        "expert.experts.url",
+        "expert.experts.api_key_env",
+        "expert.experts.concurrency",
+        "expert.experts.requests_per_minute",
+        "expert.experts.tokens_per_minute",
+        "expert.experts.timeout_s",
+        "expert.experts.price_in",
+        "expert.experts.price_out",
+        "expert.budget.calls",
+        "expert.budget.tokens",
+        "expert.budget.money",
+        "judge.url",
+        "judge.api_key_env",
+        "judge.concurrency",
+        "judge.timeout_s",
         "rl.micro_tokens",
         "sft.micro_tokens",
     }
@@ -50,6 +63,9 @@ class Recipe(Part):
 
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of sampling, of orders and of every other random choice."""
+
+    rounds: Annotated[int, Field(ge=1)] = 1
+    """How often RL, diagnosis, distillation, expert and SFT are done, each round from the model of the one before."""
 
     threads: Annotated[int, Field(ge=0)] = 0
     """CPU threads; 0 takes all cores."""
@@ -83,6 +99,9 @@ class Recipe(Part):
 
     sft: SFTConfig = Field(default_factory=SFTConfig)
     """Stage 5, supervised fine-tuning."""
+
+    judge: JudgeConfig = Field(default_factory=JudgeConfig)
+    """A model that is asked about text answers, if any."""
 
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     """Stage 6, the comparison on test problems."""

@@ -11,6 +11,8 @@ from metis_rise.recipe.base import Part, fault
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
 
 
 class SFTStage(Part):
@@ -22,17 +24,46 @@ class SFTStage(Part):
     data: Annotated[tuple[Literal["self", "expert", "mastered"], ...], Field(strict=False, min_length=1)]
     """Its examples: self-distilled, expert-augmented, or own trajectories of mastered problems."""
 
+    modality: Literal["mixed", "image", "text"] = "mixed"
+    """Only problems with pictures, only those without, or both."""
+
+    solve_rates: Annotated[tuple[Share, Share], Field(strict=False)] = (0.0, 1.0)
+    """Lowest and highest solve rate, both included, of the problems that it teaches."""
+
+    families: Names = ()
+    """Only problems of these families (`family` of the data, else the file's name); none named takes all."""
+
+    subjects: Names = ()
+    """Only problems of these subjects (`subject` of the data); none named takes all."""
+
+    levels: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    """Only problems of these levels; none named takes all."""
+
+    order: Literal["random", "easy_to_hard", "expert_last"] = "random"
+    """Within an epoch: at random, from high solve rates to low ones, or own trajectories before the expert's. Replay
+    is spread at random over all of it."""
+
     replay: NonNegative = 0.0
     """Further examples of what the stage does not teach (mastered and self), relative to its own number."""
 
     learning_rate: Positive = 1e-5
     """AdamW learning rate after warm-up."""
 
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after the warm-up; `linear` and `cosine` reach 0 at the stage's end."""
+
     epochs: Count = 1
     """Passes over the stage's examples."""
 
     batch_size: Count = 32
     """Examples per update."""
+
+    @model_validator(mode="after")
+    def _span(self) -> SFTStage:
+        low, high = self.solve_rates
+        if low > high:
+            raise fault("solve_rates", list(self.solve_rates), "must be the lowest rate, then the highest")
+        return self
 
 
 def _default_stages() -> tuple[SFTStage, ...]:
@@ -60,6 +91,10 @@ class SFTConfig(Part):
     micro_tokens: Count = 32_768
     """Packed tokens of one forward and backward pass: each prompt counted once, plus all its completions."""
 
+    roll_back: bool = True
+    """End the curriculum when a stage's dev score falls below the 95 % interval of the best one so far, and go on with
+    the best stage's model; false always takes the last one."""
+
     stages: Annotated[tuple[SFTStage, ...], Field(strict=False, min_length=1)] = Field(default_factory=_default_stages)
     """The curriculum, in order."""
 
@@ -70,8 +105,8 @@ class SFTConfig(Part):
             if name in names[:index]:
                 raise fault(f"stages.{index}.name", name, "must be unique; an earlier stage has this name")
         for index, stage in enumerate(self.stages):
-            if stage.name.endswith(("-dev", "-heldout")):
-                raise fault(f"stages.{index}.name", stage.name, "must not end in -dev or -heldout, which name curves")
+            if stage.name == "dev" or stage.name.endswith("-heldout"):
+                raise fault(f"stages.{index}.name", stage.name, "must not be dev or end in -heldout: curves' names")
             if len(set(stage.data)) < len(stage.data):
                 raise fault(f"stages.{index}.data", list(stage.data), "must name each kind of data once")
         return self

@@ -9,7 +9,7 @@ from math import isfinite
 
 from markupsafe import Markup
 
-from metis_rise.report.data import HELD_OUT, Metric, RunData
+from metis_rise.report.data import HELD_OUT, MODES, Metric, RunData
 from metis_rise.report.svg import Bar, Point, Series, histogram, line_plot
 from metis_rise.report.text import number, percent
 
@@ -49,6 +49,11 @@ _RL = (
         _share,
     ),
     _Spec("Well-formed answers", "share of completions", [("rl", "format", "format")], _share),
+    _Spec(
+        "Other rewards",
+        "mean per step, before weights",
+        [("rl", "overlong", "length penalty"), ("rl", "user", "the user's own")],
+    ),
     _Spec("Completion length", "tokens, mean", [("rl", "length", "length")]),
     _Spec("Entropy", "nats per token", [("rl", "entropy", "entropy")]),
     _Spec("Groups", "per step", [("rl", "groups_kept", "kept"), ("rl", "groups_sampled", "sampled")]),
@@ -101,7 +106,7 @@ def rl_figures(run: RunData) -> list[Figure]:
 
 
 def sft_figures(run: RunData) -> list[Figure]:
-    """The loss of each curriculum stage and the held-out loss, over the steps of all stages in a row."""
+    """The loss of each curriculum stage and the held-out loss, over the steps of all stages in a row; dev accuracy."""
     losses: dict[str, list[Point]] = {}
     held_out: list[Point] = []
     offset, last, phase = 0, 0, ""
@@ -118,6 +123,15 @@ def sft_figures(run: RunData) -> list[Figure]:
     return [
         *_figure("Training loss", "nats per token, by curriculum stage", phases, number),
         *_figure("Held-out solution loss", "nats per token", [Series("held out", "third", held_out, True)], number),
+        *_figure(
+            "Dev accuracy",
+            "share right, after each curriculum stage",
+            [
+                Series(mode, colour, _points(run.metrics, "sft-dev", mode), dots=True)
+                for mode, colour in zip(MODES, _LINE_COLOURS, strict=False)
+            ],
+            _share,
+        ),
     ]
 
 

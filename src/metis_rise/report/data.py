@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from metis_rise.errors import InputError
-from metis_rise.run import read_jsonl
+from metis_rise.run import read_jsonl, round_name
 from metis_rise.types import Problem, Trajectory
 
 ARMS = {"base": "base", "rl": "after RL", "rise": "after RISE"}
@@ -31,13 +31,18 @@ HELD_OUT = "-heldout"
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Accuracy (right and well formed) of one arm in one mode, 0..1, with its 95 % interval."""
+    """Accuracy (right and well formed) of one arm in one mode, 0..1, with its 95 % interval.
+
+    `judge` is the model that was asked about text answers, if any; `by_judge` answers are right by its word alone.
+    """
 
     accuracy: float
     low: float
     high: float
     n: int
     families: Mapping[str, float] = field(default_factory=dict)
+    judge: str | None = None
+    by_judge: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +150,8 @@ class RunData:
     events: Sequence[Mapping[str, Any]]
     stages: Mapping[str, StageRecord]
     problems: Mapping[str, Mapping[str, Problem]]
+    later_rounds: Sequence[Mapping[str, StageRecord]] = ()
+    """Stages of the second round and on, evaluation aside, as far as they have begun."""
 
     @property
     def name(self) -> str:
@@ -191,9 +198,21 @@ def load_run(path: Path) -> RunData:
         summary=None if summary is None else Summary.from_json(summary),
         metrics=_metrics(_rows(path / "metrics.jsonl")),
         events=_rows(path / "manifest.jsonl"),
-        stages={f: StageRecord(f, (path / f).is_dir(), _read_json(path / f / "DONE")) for f in STAGES},
+        stages=_stages(path),
         problems={split: _problems(path / "problems" / f"{split}.jsonl") for split in SPLITS},
+        later_rounds=_later_rounds(path),
     )
+
+
+def _stages(folder: Path) -> dict[str, StageRecord]:
+    return {f: StageRecord(f, (folder / f).is_dir(), _read_json(folder / f / "DONE")) for f in STAGES}
+
+
+def _later_rounds(path: Path) -> list[Mapping[str, StageRecord]]:
+    found: list[Mapping[str, StageRecord]] = []
+    while (folder := path / round_name(len(found) + 2)).is_dir():
+        found.append(_stages(folder))
+    return found
 
 
 def _metrics(rows: Sequence[Mapping[str, Any]]) -> list[Metric]:

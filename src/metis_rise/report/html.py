@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from metis_rise.report import charts, examples, text
 from metis_rise.report.data import ARMS, MODES, STAGES, RunData, Summary, load_run
 from metis_rise.report.pictures import PictureBook
+from metis_rise.report.rounds import rounds
 from metis_rise.run import write_atomic
 from metis_rise.types import Bucket
 
@@ -43,6 +44,7 @@ def render(run: RunData) -> str:
         "count": text.count,
         "number": text.number,
         "dropped": text.dropped,
+        "modes": text.modes,
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
     }
     return environment.get_template("report.html.j2").render(_context(run))
@@ -59,11 +61,15 @@ def _context(run: RunData) -> dict[str, Any]:
         "planned": len(STAGES),
         "headline": text.headline(run.summary) if run.summary else "No arm is evaluated yet.",
         "sentences": text.verdict_sentences(run.summary) if run.summary else [],
+        "judge": text.judge_sentence(run.summary) if run.summary else None,
         "families": _family_rows(run.summary, run) if run.summary else [],
         "buckets": _bucket_rows(run),
         "bucket_names": _BUCKETS,
+        "spared": text.sampling_sentence(run.stages["2-diagnose"].result),
         "rl": charts.rl_figures(run),
         "sft": charts.sft_figures(run),
+        "paid": text.expert_sentence(run.stages["4-expert"].result),
+        "rounds": rounds(run),
         "solve_rates": charts.solve_rate_figure(run),
         "compared": compared,
         "differ": differ,

@@ -14,7 +14,21 @@ from rich.table import Table
 from rich.text import Text
 
 from metis_rise.report.data import ARMS, MODES, STAGES, RunData, Summary, load_run
-from metis_rise.report.text import NONE, count, dropped, duration, headline, mode_label, percent, verdict_sentences
+from metis_rise.report.rounds import rounds
+from metis_rise.report.text import (
+    NONE,
+    count,
+    dropped,
+    duration,
+    expert_sentence,
+    headline,
+    judge_sentence,
+    mode_label,
+    modes,
+    percent,
+    sampling_sentence,
+    verdict_sentences,
+)
 from metis_rise.types import Bucket
 
 _ARM_STYLES = {"base": "bright_black", "rl": "blue", "rise": "yellow"}
@@ -77,6 +91,23 @@ def buckets_table(run: RunData) -> Table | None:
     return table
 
 
+def rounds_table(run: RunData) -> Table | None:
+    """Dev accuracy, buckets and examples of each round; None for a run of a single one."""
+    found = rounds(run)
+    if not found:
+        return None
+    table = _table("rounds: dev accuracy in percent, greedy / sampled")
+    table.add_column("round", justify="right")
+    for name in ("after RL", "absent", "inconsistent", "mastered", "taught", "after SFT"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("taken")
+    for each in found:
+        buckets = [count(each.buckets.get(name)) for name in (Bucket.ABSENT, Bucket.INCONSISTENT, Bucket.MASTERED)]
+        cells = (modes(each.after_rl), *buckets, count(each.examples), modes(each.after_sft))
+        table.add_row(str(each.number), *cells, Text(each.taken or NONE))
+    return table
+
+
 def print_report(run_path: Path, console: Console) -> None:
     """Print the verdict and the three tables of the run in `run_path`; InputError where there is no such run."""
     run = load_run(run_path)
@@ -89,11 +120,20 @@ def print_report(run_path: Path, console: Console) -> None:
         console.print(Text(headline(run.summary), style="bold"))
         for way, line in verdict_sentences(run.summary):
             console.print(Padding(Text(f"{'=+-'[way]} {line}"), (0, 0, 0, 2)))
+        if judged := judge_sentence(run.summary):
+            console.print(Padding(Text(f"  {judged}"), (0, 0, 0, 2)))
         console.print()
     buckets = buckets_table(run)
     if buckets is not None:
         console.print(buckets)
+    if spared := sampling_sentence(run.stages["2-diagnose"].result):
+        console.print(Padding(Text(spared), (0, 0, 1, 0)))
     console.print(stages_table(run))
+    if paid := expert_sentence(run.stages["4-expert"].result):
+        console.print(Padding(Text(paid), (0, 0, 1, 0)))
+    turns = rounds_table(run)
+    if turns is not None:
+        console.print(turns)
     for event in run.warnings:
         console.print(Text(f"warning: {event.get('text', '')}", style="red"))
 

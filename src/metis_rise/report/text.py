@@ -54,6 +54,11 @@ def dropped(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{n:,} {reason}" for reason, n in ranked)
 
 
+def modes(scores: Mapping[str, float]) -> str:
+    """Accuracies in percent, greedy then sampled, "41.7 / 38.0"; a dash where there are none."""
+    return " / ".join(f"{100 * scores[mode]:.1f}" for mode in MODES if mode in scores) or NONE
+
+
 def mode_label(mode: str, recipe: Mapping[str, Any] | None) -> str:
     """greedy, or sampled with the recipe's temperature."""
     temperature = (recipe or {}).get("sampling", {}).get("temperature")
@@ -82,6 +87,37 @@ def _verdict(what: str, step: str, before: Score, after: Score) -> tuple[int, st
     if way == 0:
         return way, f"{step} did not change {what} beyond noise: {span} (intervals overlap)."
     return way, f"{step} {'raised' if way > 0 else 'lowered'} {what} {span} (intervals do not overlap)."
+
+
+def sampling_sentence(diagnosis: Mapping[str, Any] | None) -> str | None:
+    """What adaptive sampling spared, of the diagnosis' result; None where it spared nothing or is not known."""
+    sampling = (diagnosis or {}).get("sampling", {})
+    if not sampling or sampling["drawn"] == sampling["fixed"]:
+        return None
+    reused = f", {sampling['reused']:,} were RL's own" if sampling["reused"] else ""
+    share = percent(1 - sampling["drawn"] / sampling["fixed"], 0)
+    drawn, fixed = f"{sampling['drawn']:,}", f"{sampling['fixed']:,}"
+    return f"{drawn} samples were drawn{reused}; the most for every problem would be {fixed}: {share} saved."
+
+
+def expert_sentence(stage: Mapping[str, Any] | None) -> str | None:
+    """What each paid expert was asked, gave and cost, of the expert stage's result; None where none was asked."""
+    paid = {name: said for name, said in (stage or {}).get("experts", {}).items() if said.get("calls")}
+    parts = [
+        f"{name} {said['calls']:,} calls, {said['kept']:,} answers kept, "
+        f"{said['prompt_tokens'] + said['completion_tokens']:,} tokens, cost {said['cost']:.4g}"
+        for name, said in paid.items()
+    ]
+    return f"Experts: {'; '.join(parts)}." if parts else None
+
+
+def judge_sentence(summary: Summary) -> str | None:
+    """Which model was asked about text answers, and what came of it; None where none was."""
+    scores = [score for modes in summary.scores.values() for score in modes.values() if score.judge is not None]
+    if not scores:
+        return None
+    by_judge, total = sum(score.by_judge for score in scores), sum(score.n for score in scores)
+    return f"Judged with {scores[0].judge} beside the rules: {by_judge} of {total} answers are right by its word alone."
 
 
 def headline(summary: Summary) -> str:

@@ -30,3 +30,10 @@ def score_dev(shop: Workshop, bench: Bench, curve: str, step: int) -> float:
     text = ", ".join(f"{mode} {100 * value:.1f} %" for mode, value in scores.items())
     shop.run.log(f"{curve} at step {step}: {len(problems)} problems, {text}")
     return sum(scores.values()) / len(scores)
+
+
+def dev_score(shop: Workshop, curve: str, step: int) -> float:
+    """What `score_dev` returned when it logged `step` of `curve`."""
+    row = next(row for row in shop.run.metrics(curve) if row["step"] == step)
+    values: dict[str, float] = row["values"]
+    return sum(values.values()) / len(values)

@@ -1,55 +1,49 @@
-"""Stage 2: K trajectories per training problem with the RL model, and what its solve rate says of each problem."""
+"""Stage 2: trajectories of every training problem with the RL model, and what its solve rate says of each problem.
+
+Sampling is adaptive: a problem whose bucket is settled leaves, the others get another round, up to `max_samples`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from metis_rise.engines.base import Request
 from metis_rise.recipe.diagnose import DiagnoseConfig
-from metis_rise.run import append_jsonl, read_jsonl
+from metis_rise.run import append_jsonl, write_jsonl
 from metis_rise.seeding import derive
-from metis_rise.stages.workshop import Workshop, sample_whole
-from metis_rise.types import Bucket, Problem, Trajectory, mean_strict
+from metis_rise.stages.journals import JOURNAL, stream_trajectories
+from metis_rise.stages.model_judge import settled
+from metis_rise.stages.reuse import fresh_rollouts
+from metis_rise.stages.rounds import Draw, Rounds
+from metis_rise.stages.solve_rate import Tally, bucket_of, interval
+from metis_rise.stages.workshop import Bench, Workshop, sample_whole
+from metis_rise.types import Bucket, Group, Problem
 
-JOURNAL = "trajectories-0000.jsonl"
+SOLVE_RATES = "solve-rates.jsonl"
 
 
 def run(shop: Workshop) -> dict[str, Any]:
-    """Samples the problems that the journal does not hold yet, then sorts all of them into buckets."""
+    """Samples what the journal does not hold yet, round by round, then sorts all problems into buckets."""
     config, stage, problems = shop.recipe.diagnose, shop.run.stage("diagnose"), shop.sets.train
+    rounds = Rounds(shop.recipe, problems)
     journal = stage.path / JOURNAL
-    held = read_trajectories(journal) if journal.exists() else {}
-    todo = [p for p in problems if len(held.get(p.id, ())) < config.samples]
-    seed = shop.recipe.seed
-    requests = [Request(p, config.samples, shop.sampled, derive(seed, "diagnose", p.id)) for p in todo]
-    with closing(shop.bench(shop.model_after("rl"))) as bench:
-        for group in sample_whole(bench, requests, "rl", "diagnose"):
-            append_jsonl(journal, [t.to_json() for t in group.trajectories])
-    rates = {key: mean_strict(ts) for key, ts in read_trajectories(journal).items()}
-    return _result(problems, rates, config)
-
-
-def bucket_of(solve_rate: float, config: DiagnoseConfig) -> Bucket:
-    """mastered, inconsistent or absent by the recipe's thresholds."""
-    if solve_rate >= config.mastered_at:
-        return Bucket.MASTERED
-    return Bucket.ABSENT if solve_rate <= config.absent_at else Bucket.INCONSISTENT
-
-
-def read_trajectories(journal: Path) -> dict[str, list[Trajectory]]:
-    """A journal's trajectories by problem id, each sample once: a killed run may have written a part of a group.
-
-    Log-probabilities are left out: no reader needs them, and they are most of a journal.
-    """
-    found: dict[str, dict[int, Trajectory]] = {}
-    for row in read_jsonl(journal):
-        trajectory = Trajectory.from_json(row | {"logprobs": ()})
-        found.setdefault(trajectory.problem_id, {})[trajectory.sample] = trajectory
-    return {problem_id: list(samples.values()) for problem_id, samples in found.items()}
+    for _, trajectory in stream_trajectories(journal) if journal.exists() else ():
+        rounds.add(trajectory)
+    if config.reuse_rl or rounds.due():
+        with closing(shop.bench(shop.model_after("rl"))) as bench:
+            if config.reuse_rl:
+                _reuse(shop, bench, rounds)
+            while draws := rounds.due():
+                _draw(shop, bench, rounds, draws)
+    tallies = {problem.id: rounds.tally(problem.id) for problem in problems}
+    write_jsonl(stage.path / SOLVE_RATES, (_row(key, tally, config) for key, tally in tallies.items()))
+    result = _result(problems, tallies, sum(rounds.reused(problem.id) for problem in problems), config)
+    shop.run.log(f"diagnosis: {_spared(result['sampling'], config)}")
+    return result
 
 
 def buckets(shop: Workshop) -> dict[str, Bucket]:
@@ -58,21 +52,75 @@ def buckets(shop: Workshop) -> dict[str, Bucket]:
     return {problem_id: bucket_of(rate, shop.recipe.diagnose) for problem_id, rate in rates.items()}
 
 
-def _result(problems: Sequence[Problem], rates: Mapping[str, float], config: DiagnoseConfig) -> dict[str, Any]:
-    labels = {problem.id: bucket_of(rates[problem.id], config) for problem in problems}
+def _draw(shop: Workshop, bench: Bench, rounds: Rounds, draws: Sequence[Draw]) -> None:
+    """Samples one round; every group is in the journal before the next one is waited for."""
+    journal, number, first = shop.run.stage("diagnose").path / JOURNAL, draws[0].number, draws[0].first
+    requests = [
+        Request(d.problem, d.count, shop.sampled, derive(shop.seed, "diagnose", d.problem.id, number)) for d in draws
+    ]
+    groups = sample_whole(bench, requests, "rl", f"diagnose, round {number + 1}")
+    for group in settled(shop.recipe, shop.run, groups):
+        trajectories = [replace(t, sample=first + t.sample) for t in group.trajectories]
+        append_jsonl(journal, [t.to_json() for t in trajectories])
+        for trajectory in trajectories:
+            rounds.add(trajectory)
+
+
+def _reuse(shop: Workshop, bench: Bench, rounds: Rounds) -> None:
+    """Copies RL's fresh trajectories into the journal, where later stages find them; those that are there stay."""
+    wanted = {problem.id: problem for problem in shop.sets.train}
+    rl, encode = shop.run.stage("rl"), bench.policy.completion_ids
+    found = fresh_rollouts(rl, shop.recipe.diagnose, wanted, lambda text: encode(text).tolist())
+    groups = (Group(wanted[t.problem_id], (t,)) for t in found if not rounds.has(t.problem_id, t.sample))
+    # RL knows no model judge.
+    new = [t for group in settled(shop.recipe, shop.run, groups) for t in group.trajectories]
+    append_jsonl(shop.run.stage("diagnose").path / JOURNAL, [t.to_json() for t in new])
+    for trajectory in new:
+        rounds.add(trajectory)
+
+
+def _result(
+    problems: Sequence[Problem], tallies: Mapping[str, Tally], reused: int, config: DiagnoseConfig
+) -> dict[str, Any]:
+    labels = {key: bucket_of(tally.rate, config) for key, tally in tallies.items()}
     families: dict[str, dict[str, int]] = {}
     for problem in problems:
         counts = families.setdefault(problem.family, dict.fromkeys(Bucket, 0))
         counts[labels[problem.id]] += 1
+    used, fixed = sum(tally.samples for tally in tallies.values()), len(problems) * config.max_samples
+    sizes = Counter(tally.samples for tally in tallies.values())
     return {
-        "counts": {"problems": len(problems), "used": len(problems) * config.samples},
+        "counts": {"problems": len(problems), "used": used, "saved": fixed - used + reused},
         "dropped": {},
-        "buckets": _count(labels.values()),
+        "buckets": {bucket.value: sum(label is bucket for label in labels.values()) for bucket in Bucket},
         "families": families,
-        "solve_rates": dict(rates),
+        "solve_rates": {key: tally.rate for key, tally in tallies.items()},
+        "sampling": {
+            "drawn": used - reused,
+            "reused": reused,
+            "fixed": fixed,
+            "problems_by_samples": {str(size): sizes[size] for size in sorted(sizes)},
+        },
     }
 
 
-def _count(labels: Iterable[Bucket]) -> dict[str, int]:
-    found = Counter(labels)
-    return {bucket.value: found[bucket] for bucket in Bucket}
+def _spared(sampling: Mapping[str, Any], config: DiagnoseConfig) -> str:
+    """How many samples were drawn, against a fixed number of each problem."""
+    drawn, fixed = sampling["drawn"], sampling["fixed"]
+    reused = f" and {sampling['reused']} reused from RL" if config.reuse_rl else ""
+    by_samples = ", ".join(f"{count} problems with {size}" for size, count in sampling["problems_by_samples"].items())
+    saved = f"{100 * (1 - drawn / fixed):.0f} % saved against {config.max_samples} for each ({fixed})"
+    return f"{drawn} samples drawn{reused}, {saved}: {by_samples}"
+
+
+def _row(problem_id: str, tally: Tally, config: DiagnoseConfig) -> dict[str, Any]:
+    low, high = interval(tally)
+    return {
+        "problem_id": problem_id,
+        "bucket": bucket_of(tally.rate, config).value,
+        "right": tally.right,
+        "samples": tally.samples,
+        "solve_rate": tally.rate,
+        "low": round(low, 4),
+        "high": round(high, 4),
+    }

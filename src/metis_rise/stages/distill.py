@@ -6,9 +6,8 @@ Mastered problems give one trajectory each as well, which curriculum SFT replays
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from difflib import SequenceMatcher
 from random import Random
 from typing import Any
 
@@ -17,97 +16,68 @@ from tqdm import tqdm
 from metis_rise.recipe.distill import DistillConfig
 from metis_rise.run import write_jsonl
 from metis_rise.seeding import derive
-from metis_rise.stages.diagnose import JOURNAL, buckets, read_trajectories
+from metis_rise.stages.accept import own_fault
+from metis_rise.stages.diagnose import buckets
+from metis_rise.stages.journals import JOURNAL, by_problem
+from metis_rise.stages.picks import pick
 from metis_rise.stages.workshop import Workshop
-from metis_rise.types import Bucket, StopReason, Trajectory
+from metis_rise.types import Bucket, Problem, Trajectory
 
 REPLAY = "replay-0000.jsonl"
 
 
 @dataclass(slots=True)
-class _Selection:
+class Selection:
+    """What is taught of the trajectories of several problems, and why the others are not."""
+
+    problems: int = 0
+    candidates: int = 0
     kept: list[Trajectory] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+
+    def choose(
+        self, problem: Problem, trajectories: Sequence[Trajectory], config: DistillConfig, most: int, rng: Random
+    ) -> None:
+        """Adds at most `most` good trajectories of one problem to those kept, and counts the others."""
+        good = []
+        for trajectory in trajectories:
+            fault = own_fault(problem, trajectory, config)
+            if fault:
+                self.dropped[fault] += 1
+            else:
+                good.append(trajectory)
+        chosen, dropped = pick(good, config, most, rng)
+        self.problems += 1
+        self.candidates += len(trajectories)
+        self.kept += chosen
+        self.dropped += dropped
 
 
 def run(shop: Workshop) -> dict[str, Any]:
     """Chooses self-distilled and replay trajectories from the diagnosis journal."""
     config, labels = shop.recipe.distill, buckets(shop)
-    sampled = read_trajectories(shop.run.stage("diagnose").path / JOURNAL)
-    own, replay = _Selection(), _Selection()
-    wanted = {Bucket.INCONSISTENT: (own, config.per_problem), Bucket.MASTERED: (replay, 1)}
-    for problem_id, trajectories in tqdm(sampled.items(), desc="distill", unit="problem", leave=False):
-        if labels[problem_id] in wanted:
-            selection, most = wanted[labels[problem_id]]
-            rng = Random(derive(shop.recipe.seed, "distill", problem_id))
-            choose(trajectories, config, most, selection.kept, selection.dropped, rng)
+    problems = {problem.id: problem for problem in shop.sets.train}
+    own, replay = Selection(), Selection()
+    uses = {Bucket.INCONSISTENT: (own, config.per_problem), Bucket.MASTERED: (replay, 1)}
+    wanted = {key for key, label in labels.items() if label in uses}
+    sampled = by_problem(shop.run.stage("diagnose").path / JOURNAL, wanted)
+    for key, trajectories in tqdm(sampled, desc="distill", unit="problem", total=len(wanted), leave=False):
+        selection, most = uses[labels[key]]
+        rng = Random(derive(shop.seed, "distill", key))
+        selection.choose(problems[key], trajectories, config, most, rng)
     folder = shop.run.stage("distill").path
     for name, kept, source in ((JOURNAL, own.kept, "self"), (REPLAY, replay.kept, "mastered")):
-        write_jsonl(folder / name, (replace(t, source=source).to_json() for t in kept))
+        write_jsonl(folder / name, (replace(t, source=source, logprobs=()).to_json() for t in kept))
+    taught = len({t.problem_id for t in own.kept})
     return {
         "counts": {
-            "problems": sum(label is Bucket.INCONSISTENT for label in labels.values()),
-            "candidates": sum(len(ts) for key, ts in sampled.items() if labels[key] is Bucket.INCONSISTENT),
+            "problems": own.problems,
+            "candidates": own.candidates,
             "kept": len(own.kept),
             "used": len(own.kept),
             "replay": len(replay.kept),
         },
+        "problems_taught": taught,
         "dropped": dict(own.dropped),
+        "replay_dropped": dict(replay.dropped),
     }
-
-
-def choose(
-    trajectories: Sequence[Trajectory],
-    config: DistillConfig,
-    most: int,
-    kept: list[Trajectory],
-    dropped: Counter[str],
-    rng: Random,
-) -> None:
-    """Adds at most `most` good trajectories of one problem to `kept` and counts the others in `dropped`."""
-    good = []
-    for trajectory in trajectories:
-        fault = _fault(trajectory, config)
-        if fault:
-            dropped[fault] += 1
-        else:
-            good.append(trajectory)
-    chosen: list[Trajectory] = []
-    for trajectory in _ordered(good, config, rng):
-        if len(chosen) == most:
-            dropped["over the cap"] += 1
-        elif any(alike(trajectory.text, other.text, config.max_similarity) for other in chosen):
-            dropped["near duplicate"] += 1
-        else:
-            chosen.append(trajectory)
-    kept += chosen
-
-
-def _fault(trajectory: Trajectory, config: DistillConfig) -> str:
-    verdict = trajectory.verdict
-    assert verdict is not None
-    if trajectory.stop is StopReason.LENGTH:
-        return "cut by length"
-    if not verdict.well_formed:
-        return "bad format"
-    if not verdict.correct:
-        return "wrong answer"
-    return "chain wrong" if config.check_chains and verdict.chain is False else ""
-
-
-def _ordered(good: Sequence[Trajectory], config: DistillConfig, rng: Random) -> list[Trajectory]:
-    if config.pick == "random":
-        return rng.sample(list(good), len(good))
-    length: Callable[[Trajectory], int] = lambda t: len(t.tokens)  # noqa: E731
-    return sorted(good, key=length, reverse=config.pick == "longest")
-
-
-def alike(first: str, second: str, threshold: float) -> bool:
-    """Whether two texts, spaces and case aside, are the same or more similar than `threshold` (0 to 1)."""
-    left, right = (" ".join(text.lower().split()) for text in (first, second))
-    if left == right:
-        return True
-    matcher = SequenceMatcher(None, left, right, autojunk=False)
-    # The quick ratios are upper bounds: on long texts they spare nearly all of the quadratic work.
-    bounds = (matcher.real_quick_ratio, matcher.quick_ratio, matcher.ratio)
-    return all(bound() > threshold for bound in bounds)

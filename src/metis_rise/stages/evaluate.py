@@ -11,6 +11,7 @@ from metis_rise.engines.base import Request
 from metis_rise.report.statistics import wilson
 from metis_rise.run import read_jsonl, write_jsonl
 from metis_rise.seeding import derive
+from metis_rise.stages.model_judge import accepted, settled
 from metis_rise.stages.workshop import Workshop, sample_whole
 from metis_rise.types import Problem, Trajectory, mean_strict
 
@@ -29,13 +30,16 @@ def run(shop: Workshop) -> dict[str, Any]:
             _score(shop, problems, arm, missing)
         for mode, file in files.items():
             trajectories = [Trajectory.from_json(row) for row in read_jsonl(file)]
-            scores.setdefault(arm, {})[mode] = summarise(problems, trajectories)
+            scores.setdefault(arm, {})[mode] = summarise(problems, trajectories, shop.recipe.judge.model)
     used = len(problems) * len(ARMS) * len(modes)
     return {"arms": scores, "counts": {"problems": len(problems), "used": used}, "dropped": {}}
 
 
 def _model(shop: Workshop, arm: str) -> str | Path:
-    return shop.recipe.model.path if arm == "base" else shop.model_after("rl" if arm == "rl" else "sft")
+    """The base, what the first round's RL made of it, and what the last round's SFT made of that."""
+    if arm == "base":
+        return shop.recipe.model.path
+    return shop.model_after("rl") if arm == "rl" else shop.in_round(shop.recipe.rounds).model_after("sft")
 
 
 def _score(shop: Workshop, problems: Sequence[Problem], arm: str, files: Mapping[str, Path]) -> None:
@@ -46,12 +50,17 @@ def _score(shop: Workshop, problems: Sequence[Problem], arm: str, files: Mapping
         for mode, file in files.items():
             params = shop.greedy if mode == "greedy" else shop.sampled
             requests = [Request(problem, 1, params, seed) for problem, seed in seeds]
-            groups = sample_whole(bench, requests, arm, f"test {arm} {mode}")
+            groups = settled(shop.recipe, shop.run, sample_whole(bench, requests, arm, f"test {arm} {mode}"))
             write_jsonl(file, [t.to_json() for group in groups for t in group.trajectories])
 
 
-def summarise(problems: Sequence[Problem], trajectories: Sequence[Trajectory]) -> dict[str, Any]:
-    """Strict accuracy (right and well formed) with its 95 % Wilson interval, and per family; "n" problems."""
+def summarise(
+    problems: Sequence[Problem], trajectories: Sequence[Trajectory], judge: str | None = None
+) -> dict[str, Any]:
+    """Strict accuracy (right and well formed) with its 95 % Wilson interval, and per family; "n" problems.
+
+    With a model `judge`, its name, and how many answers are right by its word alone.
+    """
     by_id = {t.problem_id: t for t in trajectories}
     ordered = [by_id[problem.id] for problem in problems]
     families: dict[str, list[Trajectory]] = {}
@@ -64,4 +73,5 @@ def summarise(problems: Sequence[Problem], trajectories: Sequence[Trajectory]) -
         "high": high,
         "n": len(ordered),
         "families": {family: mean_strict(found) for family, found in families.items()},
+        **({} if judge is None else {"judge": judge, "by_judge": sum(accepted(t.verdict, judge) for t in ordered)}),
     }

@@ -9,7 +9,7 @@ from metis_rise.errors import InputError
 from metis_rise.policy.loading import find_folder
 from metis_rise.policy.processor import load_processor
 from metis_rise.recipe import Recipe
-from metis_rise.stages.expert_sources import make_expert
+from metis_rise.stages.experts.free import free_expert
 from metis_rise.types import Problem
 
 _COVERED = 0.95
@@ -29,7 +29,7 @@ def fit_max_tokens(recipe: Recipe, train: Sequence[Problem]) -> int:
     """
     if recipe.sampling.max_tokens != "auto":
         return recipe.sampling.max_tokens
-    expert, count = make_expert(recipe), token_counter(recipe.model.path)
+    expert, count = free_expert(recipe), token_counter(recipe.model.path)
     lengths = sorted(count(text) for problem in train if (text := expert.solve(problem)) is not None)
     if not lengths:
         raise InputError("sampling.max_tokens=auto: no training problem has a solution to measure; give a number")

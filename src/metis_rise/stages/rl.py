@@ -20,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from metis_rise.engines.base import Request
-from metis_rise.policy.checkpoint import load_training, load_weights, newest, prune, save_training
+from metis_rise.policy.checkpoint import load_training, load_weights, newest, prune, save_training, saved_version
 from metis_rise.policy.forward import row_logprobs
 from metis_rise.policy.optimizer import Optimizer, lr_at
 from metis_rise.run import Stage, write_jsonl
@@ -30,9 +30,11 @@ from metis_rise.stages.collector import Collected, Collector, KeptGroup, LogProb
 from metis_rise.stages.dev import score_dev
 from metis_rise.stages.figures import finite
 from metis_rise.stages.prompt_stream import PromptStream
-from metis_rise.stages.update import Start, Updater, prompt_rows, reward
+from metis_rise.stages.rewarding import mean_parts, reward, with_parts
+from metis_rise.stages.update import Start, Updater, prompt_rows
 from metis_rise.stages.workshop import MODEL_FOLDER, Bench, Workshop, sample_judged
-from metis_rise.types import Group, Problem, mean_strict
+from metis_rise.types import Group, Problem
+from metis_rise.verifier.user_reward import load_reward
 
 
 @dataclass(slots=True)
@@ -61,15 +63,17 @@ class _Training:
         recipe = shop.recipe
         self.shop, self.config = shop, recipe.rl
         self.began = time.monotonic()
+        named = self.config.user_reward
+        self.user_reward = None if named is None else load_reward(named)
         self.stage: Stage = shop.run.stage("rl")
-        self.bench: Bench = shop.bench(recipe.model.path)
+        self.bench: Bench = shop.bench(shop.start_model)
         self.optimizer = Optimizer(
             self.bench.policy,
             weight_decay=self.config.weight_decay,
             max_grad_norm=self.config.max_grad_norm,
             betas=(0.9, self.config.adam_beta2),
         )
-        stream = PromptStream(shop.sets.train, derive(recipe.seed, "rl"), self.config.revisit)
+        stream = PromptStream(shop.sets.train, derive(shop.seed, "rl"), self.config.revisit)
         collector = Collector(self.config, stream, self._sample, self._old_logprobs)
         self.batches = Batches(collector, ahead=self.config.max_staleness > 0)
         # With adapters the policy is its own reference: they are switched off.
@@ -174,9 +178,10 @@ class _Training:
 
     def _sample(self, problems: Sequence[Problem], step: int, turn: int) -> Iterable[Group]:
         params, size = self.shop.sampled, self.config.group_size
-        seed = self.shop.recipe.seed
+        seed = self.shop.seed
         requests = [Request(p, size, params, derive(seed, "rl", step, turn, p.id)) for p in problems]
-        return sample_judged(self.bench, requests, "rl")
+        for group in sample_judged(self.bench, requests, "rl"):
+            yield with_parts(group, self.config, self.shop.max_tokens, self.user_reward)
 
     def _old_logprobs(self, group: Group, now: bool) -> LogProbsPerToken:
         """What ratios start from, where that is settled by now: the sampler's log-probabilities, or the trainer's.
@@ -198,8 +203,7 @@ class _Training:
         groups = [*collected.sampled, *(kept.group for kept in collected.kept)]
         return {
             "reward": sum(reward(t, self.config, max_tokens) for t in drawn) / count,
-            "accuracy": mean_strict(drawn),
-            "format": sum(t.verdict is not None and t.verdict.well_formed for t in drawn) / count,
+            **mean_parts(drawn, self.config, max_tokens),
             "length": tokens / count,
             "tokens_per_second": tokens / max(collected.seconds, 1e-9),
             "groups_kept": len(collected.kept),
@@ -279,6 +283,7 @@ class _Training:
         return {
             "steps": progress.step,
             "best_step": progress.best_step,
+            "weights_version": saved_version(best),
             "seconds": self._seconds(),
             "counts": {"problems": len(progress.problems), "used": progress.trajectories},
             "dropped": progress.dropped | {"surplus at the end": self.batches.waiting * self.config.group_size},

@@ -18,9 +18,9 @@ from metis_rise.policy.optimizer import Optimizer
 from metis_rise.recipe.rl import RLConfig
 from metis_rise.stages.collector import KeptGroup
 from metis_rise.stages.figures import Mean
+from metis_rise.stages.rewarding import reward
 from metis_rise.stages.workshop import Bench
-from metis_rise.types import Group, Trajectory
-from metis_rise.verifier.rewards import accuracy_reward, format_reward, overlong_penalty
+from metis_rise.types import Group
 
 
 class Start(Enum):
@@ -37,15 +37,6 @@ class Start(Enum):
     SAMPLER = "sampler"
     SAMPLING = "sampling"
     UPDATE = "update"
-
-
-def reward(trajectory: Trajectory, config: RLConfig, max_tokens: int) -> float:
-    """Accuracy + weighted format + soft overlong penalty of a judged trajectory."""
-    verdict = trajectory.verdict
-    assert verdict is not None
-    length = len(trajectory.tokens)
-    penalty = overlong_penalty(length, max_tokens, config.overlong_buffer, config.overlong_weight)
-    return accuracy_reward(verdict) + config.format_weight * format_reward(verdict) + penalty
 
 
 def prompt_rows(bench: Bench, group: Group) -> list[Row]:

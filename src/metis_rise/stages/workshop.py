@@ -21,6 +21,7 @@ from metis_rise.problems.prompt import RISE, build_messages, load_system
 from metis_rise.problems.world import check_chain
 from metis_rise.recipe import Recipe
 from metis_rise.run import Run
+from metis_rise.seeding import derive
 from metis_rise.stages.serving import Turn, make_engine
 from metis_rise.types import Group, Problem, StopReason, Trajectory
 from metis_rise.verifier.judge import judge
@@ -169,8 +170,25 @@ class Workshop:
             )
 
     def model_after(self, stage: str) -> Path:
-        """The folder of the model that `stage` ("rl" or "sft") made."""
+        """The folder of the model that `stage` ("rl" or "sft") of this round made."""
         return self.run.stage(stage).path / MODEL_FOLDER
+
+    @property
+    def start_model(self) -> str | Path:
+        """What this round's RL starts from: the recipe's model, later what the round before made."""
+        if self.run.number == 1:
+            return self.recipe.model.path
+        return self.in_round(self.run.number - 1).model_after("sft")
+
+    def in_round(self, number: int) -> Workshop:
+        """The same work at another round (from 1)."""
+        return replace(self, run=self.run.in_round(number))
+
+    @property
+    def seed(self) -> int:
+        """Seed of this round's draws; what is compared across rounds (dev and test) is drawn from the recipe's."""
+        seed, number = self.recipe.seed, self.run.number
+        return seed if number == 1 else derive(seed, "round", number)
 
     @property
     def sampled(self) -> SamplingParams:

@@ -23,7 +23,14 @@ class BadReply(Exception):
 
 
 class RequestFailed(InputError):
-    """A call that a server refused, or that got no usable reply in all its attempts."""
+    """A call that a server refused, or that got no usable reply in all its attempts.
+
+    `status` is the HTTP status of a refusal, None where there was none.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ServersGone(RequestFailed):

@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import httpx2
@@ -17,7 +16,7 @@ import httpx2
 from metis_rise.engines.server.faults import BadReply, RequestFailed, ServersGone, Unreachable
 from metis_rise.engines.server.pauses import pause_before, retry_after
 from metis_rise.engines.server.settings import ServerSettings
-from metis_rise.errors import InputError
+from metis_rise.engines.server.words import content_of, message_of, read_key
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ class Fleet:
         self._room = asyncio.Condition()
         self._mustered = False
         self._last_reason = ""
-        self._key = _read_key(settings.api_key_env) if settings.api_key_env else ""
+        self._key = read_key(settings.api_key_env) if settings.api_key_env else ""
         self._client = httpx2.AsyncClient(
             headers={"Authorization": f"Bearer {self._key}"} if self._key else None,
             timeout=httpx2.Timeout(None, connect=settings.connect_s),
@@ -80,19 +79,28 @@ class Fleet:
         """Addresses of the servers that are not out."""
         return tuple(url for url, server in self._servers.items() if not server.out)
 
-    async def post(self, path: str, body: Mapping[str, Any], read: Callable[[str, Any], T]) -> T:
+    async def post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        read: Callable[[str, Any], T],
+        admit: Callable[[], Awaitable[None]] | None = None,
+    ) -> T:
         """Post `body` as JSON to one server; what `read` makes of the server's address and JSON reply.
 
         `read` raises `BadReply` for a reply that should be asked for again. One reply is taken, however often the
-        call was repeated.
+        call was repeated. `admit` is awaited before every attempt. A server that asks for a pause (Retry-After) gets
+        it from all calls.
 
         Raises:
             RequestFailed: refused by a server (4xx), or no usable reply in all attempts.
             ServersGone: every server is out.
         """
-        content = _content(body)
+        content = content_of(body)
         failed: Counter[str] = Counter()
         while True:
+            if admit is not None:
+                await admit()
             async with self._seat(failed) as server:
                 try:
                     return read(server.url, await self._call(server, "POST", path, content))
@@ -102,6 +110,8 @@ class Fleet:
                     continue
                 except BadReply as fault:
                     last = fault
+                    if fault.retry_after is not None:
+                        server.rests_until = time.monotonic() + pause_before(1, self.settings, fault.retry_after)
             failed[server.url] += 1
             if failed.total() > self.settings.retries:
                 raise RequestFailed(
@@ -116,7 +126,7 @@ class Fleet:
             RequestFailed: it could not be reached, refused, or did not answer with JSON.
         """
         try:
-            return await self._call(self._servers[url], method, path, _content(body))
+            return await self._call(self._servers[url], method, path, content_of(body))
         except (Unreachable, BadReply) as fault:
             raise RequestFailed(f"{url}{path}: {fault}") from fault
 
@@ -250,11 +260,12 @@ class Fleet:
             raise BadReply(f"connection lost ({self._shown(str(fault) or type(fault).__name__)})") from None
         self._welcome(server)
         if response.status_code >= 500 or response.status_code in AGAIN:
-            said = f"status {response.status_code}: {self._shown(_message(response))}"
+            said = f"status {response.status_code}: {self._shown(message_of(response))}"
             raise BadReply(said, retry_after(response.headers.get("Retry-After")))
         if not response.is_success:
-            said = self._shown(_message(response))
-            raise RequestFailed(f"{server.url}{path}: refused with status {response.status_code}: {said}")
+            said = self._shown(message_of(response))
+            status = response.status_code
+            raise RequestFailed(f"{server.url}{path}: refused with status {status}: {said}", status)
         if not response.content:
             return None
         try:
@@ -275,25 +286,3 @@ class Fleet:
             text = text.replace(self._key, "***")
         line = " ".join(text.split())
         return line if len(line) <= SHOWN_CHARACTERS else line[:SHOWN_CHARACTERS] + "..."
-
-
-def _content(body: Mapping[str, Any] | None) -> bytes | None:
-    return None if body is None else json.dumps(body).encode()
-
-
-def _message(response: httpx2.Response) -> str:
-    """What an error reply says: the message of vLLM's and OpenAI's error objects, else the text."""
-    try:
-        said = json.loads(response.content)
-    except ValueError:
-        return response.text
-    error = said.get("error", said) if isinstance(said, dict) else said
-    return str(error["message"] if isinstance(error, dict) and "message" in error else error)
-
-
-def _read_key(name: str) -> str:
-    # A line's end that came along from a file would be refused in a header, by an error that shows the whole key.
-    key = os.environ.get(name, "").strip()
-    if not (key and key.isascii() and key.isprintable()):
-        raise InputError(f"the environment variable {name} is not set, or is no server's key: one line of plain ASCII")
-    return key

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from metis_rise.policy.model import Policy
-from metis_rise.policy.prompt import Prompt
 from metis_rise.problems.images import to_rgb
+
+if TYPE_CHECKING:
+    from metis_rise.policy.model import Policy
+    from metis_rise.policy.prompt import Prompt
 
 
 def plain_png(stored: bytes) -> bytes:

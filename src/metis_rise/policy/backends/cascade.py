@@ -167,9 +167,8 @@ class _Slopes:
 
     @classmethod
     def of(cls, work: _Work, grad: Tensor) -> _Slopes:
-        query, key, value = (
-            torch.empty(states.shape, dtype=torch.float32) for states in (work.query, work.key, work.value)
-        )
+        query, key = (_by_head_first(states) for states in (work.query, work.key))
+        value = torch.empty(work.value.shape, dtype=torch.float32)
         return cls(work, torch.unflatten(_dense(grad[0]), 1, work.query.shape[1:3]), query, key, value)
 
     def of_themselves(self, bunch: Bunch) -> None:
@@ -254,6 +253,15 @@ def _causal_backward(
             key_slope[:, :, keys] += slopes[1]
             value_slope[:, :, keys] += slopes[2]
     return query_slope, key_slope, value_slope
+
+
+def _by_head_first(like: Tensor) -> Tensor:
+    """An empty tensor of the shape of `like`, tokens first, whose memory holds one head after another.
+
+    The rotary embedding, through which gradients of queries and keys go next, adds tensors of this order.
+    """
+    count, *heads, dim = like.shape
+    return torch.empty(*heads, count, dim, dtype=torch.float32).movedim(-2, 0)
 
 
 def _dense(states: Tensor) -> Tensor:

@@ -1,11 +1,8 @@
-"""Who writes expert trajectories: anything with `solve(problem) -> completion text`.
-
-Here those that cost nothing: the world's programmatic expert and the data's own worked solutions. A model behind HTTP
-is asked about many problems at once: `expert_endpoint`.
-"""
+"""Experts that cost nothing: the world's programmatic one, and the data's own worked solutions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from metis_rise.problems import world
@@ -14,11 +11,11 @@ from metis_rise.recipe import Recipe
 from metis_rise.types import Problem
 
 
-class Expert(Protocol):
+class Solver(Protocol):
     """Writes completions in the RISE format."""
 
     def solve(self, problem: Problem) -> str | None:
-        """A completion for `problem`, or None when the expert has none."""
+        """A completion for `problem`, or None when there is none."""
         ...
 
 
@@ -39,17 +36,21 @@ class SolutionExpert:
 
 
 class FirstOf:
-    """Asks several experts in order."""
+    """Asks several in order."""
 
-    def __init__(self, experts: list[Expert]) -> None:
-        self._experts = experts
+    def __init__(self, solvers: list[Solver]) -> None:
+        self._solvers = solvers
 
     def solve(self, problem: Problem) -> str | None:
         """The first completion that any of them has."""
-        return next((text for e in self._experts if (text := e.solve(problem)) is not None), None)
+        return next((text for e in self._solvers if (text := e.solve(problem)) is not None), None)
 
 
-def make_expert(recipe: Recipe) -> Expert:
-    """The expert that the recipe names; for `auto` and `endpoint` whichever solutions are there without asking."""
-    kinds: dict[str, Expert] = {"world": WorldExpert(), "solution": SolutionExpert()}
-    return kinds.get(recipe.expert.source) or FirstOf(list(kinds.values()))
+FREE_EXPERTS: Mapping[str, Solver] = {"world": WorldExpert(), "solution": SolutionExpert()}
+"""By the names that a recipe gives them."""
+
+
+def free_expert(recipe: Recipe) -> Solver:
+    """The recipe's free experts in order; where it names none, whichever solutions are there without asking anybody."""
+    named = [FREE_EXPERTS[entry.name] for entry in recipe.expert.experts if entry.free]
+    return FirstOf(named or list(FREE_EXPERTS.values()))

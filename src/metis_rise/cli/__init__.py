@@ -1,0 +1,13 @@
+"""The command `rise`: parse and dispatch, nothing else. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+from metis_rise.cli import exchange, measure, models, runs
+from metis_rise.cli.app import app
+
+__all__ = ["app", "exchange", "main", "measure", "models", "runs"]
+
+
+def main() -> None:
+    """Entry point of the command `rise`."""
+    app(prog_name="rise")

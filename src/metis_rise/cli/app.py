@@ -1,0 +1,62 @@
+"""The Typer app, and what its commands share."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from metis_rise.errors import InputError
+
+app = typer.Typer(
+    name="rise",
+    help="Metis-RISE: reinforcement learning first, then targeted fine-tuning, for vision-language models.\n\n"
+    "Start with: rise run tiny",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")]
+
+
+def say_loading() -> None:
+    """Importing torch and transformers takes seconds, in which a person at a terminal would see nothing."""
+    if sys.stderr.isatty():
+        typer.echo("loading torch and transformers ...", err=True)
+
+
+@contextmanager
+def exit_codes(debug: bool) -> Iterator[None]:
+    """Turn what a command raises into the exit codes that scripts rely on (docs/design.md)."""
+    try:
+        yield
+    except InputError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
+        raise typer.Exit(2) from error
+    except (KeyboardInterrupt, typer.Abort) as error:
+        typer.echo(f"\ninterrupted; resume with: {_resume_command()}", err=True)
+        raise typer.Exit(130) from error
+    except typer.Exit:
+        raise
+    except Exception as error:  # the one place that catches everything: the edge of the program
+        if debug:
+            traceback.print_exc()
+        else:
+            said = " ".join(str(error).split())
+            typer.echo(f"error: {type(error).__name__}: {said} (use --debug for the traceback)", err=True)
+        raise typer.Exit(1) from error
+
+
+def _resume_command() -> str:
+    """This very command without what would delete the run."""
+    program, *arguments = sys.argv
+    start = [sys.executable, "-m", "metis_rise"] if program.endswith("__main__.py") else [program]
+    return shlex.join([*start, *(a for a in arguments if a not in ("--fresh", "--yes", "-y"))])

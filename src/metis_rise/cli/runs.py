@@ -1,0 +1,197 @@
+"""Commands that do a recipe, and those that read recipes and runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metis_rise.cli.app import Debug, app, exit_codes, say_loading
+from metis_rise.errors import InputError
+
+if TYPE_CHECKING:
+    from metis_rise.recipe import Recipe
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A shipped recipe (rise recipes) or a .yaml file.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Settings that replace the recipe's, such as rl.group_size=16."),
+]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the run; the recipe's name when not given.")]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad", help="Leave out rows of problem files that cannot be used, counted (problems.skip_bad=true)."
+    ),
+]
+Root = Annotated[Path, typer.Option("--root", help="Folder of all runs.", file_okay=False)]
+
+_STAGE_COMMANDS = {
+    "rl": (
+        "rl",
+        "Stage 1: reinforcement learning (GRPO) on the training problems, rewarded for right, well-formed answers.",
+    ),
+    "diagnose": (
+        "diagnose",
+        "Stage 2: sample every training problem several times with the RL model and sort the problems into "
+        "mastered, inconsistent and absent by their solve rate.",
+    ),
+    "distill": (
+        "distill",
+        "Stage 3: keep the RL model's own right and checked completions of inconsistent problems as examples.",
+    ),
+    "expert": (
+        "expert",
+        "Stage 4: let experts solve the absent problems: the world's own, the data's `solution` field, or models "
+        "behind OpenAI-compatible APIs (docs/data-engine.md). Every reply is verified; none is paid for twice.",
+    ),
+    "sft": (
+        "sft",
+        "Stage 5: fine-tune the RL model on both kinds of examples, stage by stage, with replay of what it knows.",
+    ),
+    "eval": (
+        "evaluate",
+        "Stage 6: score the base, RL and RISE models on the test problems, greedy and sampled.",
+    ),
+}
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    name: Name = None,
+    root: Root = Path("runs"),
+    skip_bad: SkipBad = False,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Of a new run: take over the finished stages of this run that come before the first changed setting.",
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run of this name and start again; asks.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --fresh: delete without asking.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Do the whole method: RL, diagnosis, self-distillation, expert, SFT, evaluation, report.
+
+    Stages that are done are skipped, so the same command resumes an interrupted run.
+
+    Example: rise run tiny rl.steps=50 --name short
+
+    Example: rise run tiny sft.stages.1.replay=0 --name no-replay --from runs/tiny
+    """
+    with exit_codes(debug):
+        loaded = _load(recipe, overrides, skip_bad)
+        name = name or loaded.name
+        if fresh and not yes:
+            _confirm_deletion(root / name)
+        say_loading()
+        from metis_rise import pipeline
+
+        pipeline.run(loaded, root, name, fresh, source)
+
+
+def _add_stage_command(command_name: str, stage: str, text: str) -> None:
+    def command(
+        recipe: RecipeArgument,
+        overrides: Overrides = None,
+        name: Name = None,
+        root: Root = Path("runs"),
+        skip_bad: SkipBad = False,
+        debug: Debug = False,
+    ) -> None:
+        with exit_codes(debug):
+            loaded = _load(recipe, overrides, skip_bad)
+            say_loading()
+            from metis_rise import pipeline
+
+            pipeline.run_stage(loaded, root, name or loaded.name, stage)
+
+    def expert_command(
+        recipe: RecipeArgument,
+        overrides: Overrides = None,
+        name: Name = None,
+        root: Root = Path("runs"),
+        skip_bad: SkipBad = False,
+        dry_run: Annotated[
+            bool,
+            typer.Option(
+                "--dry-run", help="Call nobody: print how many calls there would be, and what they would cost."
+            ),
+        ] = False,
+        debug: Debug = False,
+    ) -> None:
+        if not dry_run:
+            command(recipe, overrides, name, root, skip_bad, debug)
+            return
+        with exit_codes(debug):
+            loaded = _load(recipe, overrides, skip_bad)
+            say_loading()
+            from metis_rise import pipeline
+
+            pipeline.dry_run_expert(loaded, root, name or loaded.name)
+
+    needs = "" if stage == "rl" else "The stages before it must be done.\n\n"
+    app.command(command_name, help=f"{text}\n\n{needs}Example: rise {command_name} tiny --name mine")(
+        expert_command if stage == "expert" else command
+    )
+
+
+for _command_name, (_stage, _text) in _STAGE_COMMANDS.items():
+    _add_stage_command(_command_name, _stage, _text)
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Recipe to print in full.")] = None,
+    debug: Debug = False,
+) -> None:
+    """List the shipped recipes, or print one, to read it or to start your own from it.
+
+    Example: rise recipes tiny > mine.yaml
+    """
+    with exit_codes(debug):
+        from metis_rise.recipe import shipped_recipe, shipped_recipes
+
+        if name is not None:
+            typer.echo(shipped_recipe(name), nl=False)
+            return
+        for shipped, text in shipped_recipes().items():
+            typer.echo(f"{shipped:<16}{text.splitlines()[0].removeprefix('# ')}")
+
+
+@app.command()
+def report(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", exists=True, file_okay=False)],
+    debug: Debug = False,
+) -> None:
+    """Print a run's tables again and rebuild its report.html from what is in the folder.
+
+    Example: rise report runs/tiny
+    """
+    with exit_codes(debug):
+        from metis_rise import pipeline
+
+        pipeline.report(run_folder)
+
+
+def _load(recipe: str, overrides: list[str] | None, skip_bad: bool) -> Recipe:
+    from metis_rise.recipe import load_recipe
+
+    return load_recipe(recipe, [*(overrides or []), *(["problems.skip_bad=true"] if skip_bad else [])])
+
+
+def _confirm_deletion(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not sys.stdin.isatty():
+        raise InputError(f"{folder}: --fresh deletes this run and there is no terminal to ask on; add --yes")
+    if not typer.confirm(f"Delete the run {folder} and start again?"):
+        raise InputError(f"{folder}: kept; leave out --fresh to resume it, or choose another --name")

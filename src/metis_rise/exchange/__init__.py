@@ -1,0 +1,1 @@
+"""Trajectories out to other tools, and in from them."""

@@ -1,0 +1,65 @@
+"""ShareGPT JSON beside a folder of pictures: what LLaMA-Factory and most SFT tools read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from metis_rise.exchange.sft_set import Example, SFTSet
+from metis_rise.run import write_atomic, write_jsonl
+
+IMAGE = "<image>"
+DATASET = "rise_sft"
+
+
+def write_sharegpt(found: SFTSet, folder: Path) -> str:
+    """train.jsonl and images/; paths of pictures are relative to `folder`. Returns how to load it."""
+    write_jsonl(folder / "train.jsonl", _rows(found, folder, with_system_turn=True))
+    return f"one conversation per line of {folder / 'train.jsonl'}, pictures relative to {folder}"
+
+
+def write_llamafactory(found: SFTSet, folder: Path) -> str:
+    """train.json, dataset_info.json and images/, for LLaMA-Factory's `dataset_dir`. Returns how to load it."""
+    rows = list(_rows(found, folder, with_system_turn=False))
+    write_atomic(folder / "train.json", json.dumps(rows, ensure_ascii=False, indent=0) + "\n")
+    columns = {"messages": "conversations", "images": "images"} | ({} if found.system is None else {"system": "system"})
+    info = {DATASET: {"file_name": "train.json", "formatting": "sharegpt", "columns": columns}}
+    write_atomic(folder / "dataset_info.json", json.dumps(info, indent=2) + "\n")
+    return (
+        f"in LLaMA-Factory: dataset_dir: {folder}, media_dir: {folder}, dataset: {DATASET}; "
+        "set cutoff_len above the longest trajectory, its default cuts reasoning"
+    )
+
+
+def _rows(found: SFTSet, folder: Path, *, with_system_turn: bool) -> Iterator[dict[str, Any]]:
+    (folder / "images").mkdir(parents=True)
+    for example in tqdm(found.examples, desc="export", unit="example", leave=False, delay=2):
+        messages = found.messages(example)
+        turns = [{"from": "human", "value": _flat(messages[-1]["content"])}]
+        turns.append({"from": "gpt", "value": example.completion})
+        if with_system_turn and found.system is not None:
+            turns.insert(0, {"from": "system", "value": found.system})
+        row: dict[str, Any] = {"id": example.id, "conversations": turns, "images": _pictures(found, example, folder)}
+        if not with_system_turn and found.system is not None:
+            row["system"] = found.system
+        yield row | {"source": example.source, "solve_rate": example.solve_rate, "round": example.round}
+
+
+def _flat(parts: list[dict[str, Any]]) -> str:
+    """Content parts as one text with a marker for each picture."""
+    return "".join(IMAGE if part["type"] == "image" else part["text"] for part in parts)
+
+
+def _pictures(found: SFTSet, example: Example, folder: Path) -> list[str]:
+    names = []
+    for source in found.pictures(example):
+        target = folder / "images" / source.name
+        if not target.exists():
+            shutil.copyfile(source, target)
+        names.append(f"images/{source.name}")
+    return names
