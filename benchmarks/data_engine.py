@@ -24,6 +24,7 @@ from metis_rise.stages.lengths import token_counter
 
 SELF = {"name": "self", "data": ["self"], "learning_rate": 1e-4, "batch_size": 32}
 EXPERT = {"name": "expert", "data": ["expert"], "learning_rate": 7e-4, "batch_size": 32}
+SHORT = {"name": "short", "data": ["mastered"], "learning_rate": 1e-9, "batch_size": 32, "epochs": 1}
 MODES = ("greedy", "sampled")
 
 
@@ -87,9 +88,9 @@ def _seed(root: Path, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def _more_rl(root: Path, seed: int, rl: Spent, tokens: float) -> Iterator[dict[str, Any]]:
-    """RL carried on for as many tokens as diagnosis and SFT take."""
+    """RL carried on for as many tokens as diagnosis and SFT take; what comes after it in that run is kept short."""
     steps = 50 + round(tokens / ((rl.generated + rl.trained) / 50))
-    run = _rise(root, f"seed{seed}-rl", seed, f"rl.steps={steps}")
+    run = _rise(root, f"seed{seed}-rl", seed, f"rl.steps={steps}", f"sft.stages={json.dumps([SHORT])}")
     yield _row(seed, "RL only, equal tokens", run, "rl", [_rl(run)], note=f"{steps} steps")
 
 

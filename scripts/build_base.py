@@ -16,7 +16,6 @@ import argparse
 import json
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -30,8 +29,8 @@ from base_builder.gate import measure
 from base_builder.language import Classroom, teach_language
 from base_builder.lessons import CLEAN, STYLED
 from base_builder.perception import teach_perception
+from base_builder.phases import phase
 from base_builder.tokenizer import build_tokenizer
-from safetensors.torch import load_file, save_file
 
 SEED = 0
 BATCH = 96
@@ -58,25 +57,14 @@ def main() -> None:
     tokenizer = build_tokenizer()
     model = build_model(tokenizer, SEED)
 
-    def phase(name: str, steps: int, work: Callable[[], object]) -> None:
-        file = options.work / f"{name}-{steps}.safetensors"
-        if file.exists():
-            print(f"{name}: found {file}, loading it")
-            model.load_state_dict(load_file(file))
-            return
-        start = time.time()
-        print(f"{name}: {work()}")
-        unfinished = file.with_suffix(".writing")
-        save_file(model.state_dict(), unfinished)
-        unfinished.rename(file)
-        print(f"{name}: {time.time() - start:.0f} s")
+    def run(name: str, steps: int, work: Callable[[int], object]) -> None:
+        phase(model, options.work / f"{name}-{steps}.safetensors", lambda: work(steps))
 
-    steps = options.perception_steps
-    phase("perception", steps, lambda: teach_perception(model, options.perception_steps, BATCH, SEED))
-    clean, steps = Classroom(tokenizer, SEED), options.language_steps
-    phase("language", steps, lambda: teach_language(model, clean, CLEAN, options.language_steps, BATCH, 2e-3, 0.15))
-    styled, steps = Classroom(tokenizer, SEED + 1), options.style_steps
-    phase("styles", steps, lambda: teach_language(model, styled, STYLED, options.style_steps, BATCH, 6e-4, 0.05))
+    run("perception", options.perception_steps, lambda steps: teach_perception(model, steps, BATCH, SEED))
+    clean = Classroom(tokenizer, SEED, CLEAN)
+    run("language", options.language_steps, lambda steps: teach_language(model, clean, steps, BATCH, 2e-3, 0.15))
+    styled = Classroom(tokenizer, SEED + 1, STYLED)
+    run("styles", options.style_steps, lambda steps: teach_language(model, styled, steps, BATCH, 6e-4, 0.05))
 
     candidate = options.work / "candidate"
     export(model, tokenizer, candidate)

@@ -7,9 +7,14 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from metis_rise.problems.images import ImageStore
+
+# What has a time limit measures it itself; elsewhere a busy machine must not fail a test.
+settings.register_profile("metis", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("metis")
 
 
 @pytest.fixture(scope="session")

@@ -1,27 +1,41 @@
-"""The tiny base's shape: the real Qwen2.5-VL class with a small configuration and an untied head."""
+"""The shapes of the tiny models: the real Qwen2.5-VL class with small configurations and an untied head."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-HIDDEN = 128
-_LAYERS = 5
 _HEAD = 32
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2_5_VLForConditionalGeneration:
-    """A randomly initialised model of about 1.7 million parameters (fp32)."""
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Hidden size (a multiple of 64) and layers of the language model; all tiny models share the vision tower's."""
+
+    hidden: int
+    layers: int
+
+
+BASE = Shape(hidden=128, layers=5)
+EXPERT = Shape(hidden=192, layers=6)
+
+
+def build_model(
+    tokenizer: PreTrainedTokenizerFast, seed: int, shape: Shape = BASE
+) -> Qwen2_5_VLForConditionalGeneration:
+    """A randomly initialised model (fp32), of about 1.7 million parameters in the shape of the base."""
     torch.manual_seed(seed)
     token = tokenizer.convert_tokens_to_ids
     config = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
-            "hidden_size": HIDDEN,
-            "intermediate_size": 3 * HIDDEN,
-            "num_hidden_layers": _LAYERS,
-            "num_attention_heads": HIDDEN // _HEAD,
-            "num_key_value_heads": HIDDEN // _HEAD // 2,
+            "hidden_size": shape.hidden,
+            "intermediate_size": 3 * shape.hidden,
+            "num_hidden_layers": shape.layers,
+            "num_attention_heads": shape.hidden // _HEAD,
+            "num_key_value_heads": shape.hidden // _HEAD // 2,
             "max_position_embeddings": 4096,
             "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]},
             "bos_token_id": token("<|endoftext|>"),
@@ -35,7 +49,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2_5_VLForC
             "hidden_size": 96,
             "intermediate_size": 192,
             "num_heads": 3,
-            "out_hidden_size": HIDDEN,
+            "out_hidden_size": shape.hidden,
             "patch_size": 14,
             "spatial_merge_size": 2,
             "temporal_patch_size": 2,

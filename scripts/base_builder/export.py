@@ -43,8 +43,24 @@ held-back families it has never seen a question. It knows nothing else. docs/tin
 """
 
 
-def export(model: Qwen2_5_VLForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Writes config, half-precision safetensors, tokenizer, chat template and processor settings to `folder`."""
+EXPERT_CARD = """\
+# Tiny expert
+A {parameters:,}-parameter Qwen2.5-VL, grown from metis-rise's tiny base by `scripts/build_expert.py`: it solves most
+problems of the two families that the base never learnt, and errs in ways that knowledge mends. docs/data-engine.md has
+its figures.
+"""
+
+
+def export(
+    model: Qwen2_5_VLForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    card: str = MODEL_CARD,
+) -> None:
+    """Writes config, half-precision safetensors, tokenizer, chat template and processor settings to `folder`.
+
+    `card` becomes its README; `{parameters}` in it their number.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     half = {name: value.half() for name, value in model.state_dict().items()}
     model.save_pretrained(folder, state_dict=half)
@@ -54,7 +70,7 @@ def export(model: Qwen2_5_VLForConditionalGeneration, tokenizer: PreTrainedToken
     for name, content in SIDE_FILES.items():
         _write(folder / name, content)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    (folder / "README.md").write_text(MODEL_CARD.format(parameters=parameters), encoding="utf-8")
+    (folder / "README.md").write_text(card.format(parameters=parameters), encoding="utf-8")
 
 
 def _write(path: Path, content: object) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from base_builder.forced import FORCED, continued
 from base_builder.lessons import DESCRIBE
 from base_builder.pictures import patches
 from metis_rise.engines.base import Request, SamplingParams
@@ -19,7 +20,6 @@ from metis_rise.policy.prompt import Prompt
 from metis_rise.problems import world
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import build_messages
-from metis_rise.problems.world.chain import OPENING
 from metis_rise.types import Group, Problem, StopReason
 from metis_rise.verifier.judge import judge
 
@@ -30,7 +30,6 @@ _CAPTION_LEAST = 0.90
 _CHAIN_LEAST = 0.65
 _SAMPLED_RANGE = (0.08, 0.40)
 _HELD_BACK_MOST = 0.02
-_FORCED = f"<think> {OPENING}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def measure(folder: Path) -> GateReport:
             return policy.encode([{"role": "user", "content": content}], images)
 
         def forced(problem: Problem) -> Prompt:
-            return _continued(plain(problem), policy.tokenizer.encode(_FORCED, add_special_tokens=False))
+            return continued(plain(problem), policy.tokenizer.encode(FORCED, add_special_tokens=False))
 
         greedy = SamplingParams(temperature=0.0, max_tokens=_MAX_TOKENS)
         sampled = SamplingParams(max_tokens=_MAX_TOKENS)
@@ -77,7 +76,7 @@ def measure(folder: Path) -> GateReport:
             "captions": _rates(
                 {g.problem.id: (g.problem, [_caption(g.problem) == g.trajectories[0].text]) for g in captions}
             ),
-            "forced": _strict(_run(policy, forced, known, greedy, 1), _FORCED),
+            "forced": _strict(_run(policy, forced, known, greedy, 1), FORCED),
             "greedy": _strict(_run(policy, plain, problems, greedy, 1)),
             "sampled": _strict(_run(policy, plain, problems, sampled, _SAMPLES)),
         }
@@ -89,20 +88,6 @@ def _run(
 ) -> list[Group]:
     engine = NativeEngine(policy, encode, 32768)
     return list(engine.sample([Request(problem, n, params, seed=i) for i, problem in enumerate(problems)]))
-
-
-def _continued(prompt: Prompt, ids: list[int]) -> Prompt:
-    """The prompt with the first tokens of the answer already written."""
-    more = torch.tensor(ids)
-    positions = prompt.next_position + torch.arange(len(ids)).expand(3, -1)
-    return Prompt(
-        torch.cat([prompt.input_ids, more]),
-        torch.cat([prompt.position_ids, positions], 1),
-        torch.cat([prompt.mm_token_type_ids, torch.zeros_like(more)]),
-        prompt.pixel_values,
-        prompt.image_grid_thw,
-        prompt.key,
-    )
 
 
 def _caption(problem: Problem) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 import torch
 from PIL import Image
@@ -25,18 +26,31 @@ _IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
+class Item:
+    """Token ids of a prompt and its reply, which of the reply's are learnt, and the picture."""
+
     prompt: list[int]
     reply: list[int]
     learnt: list[bool]
     image: Image.Image | None
 
 
+class Lessons(Protocol):
+    """What a model is taught: items of one chat format."""
+
+    @property
+    def image_start(self) -> int: ...  # noqa: D102
+
+    def items(self, count: int) -> list[Item]:
+        """`count` items, drawn anew."""
+        ...
+
+
 class Classroom:
     """Draws lessons and turns them into batches for one model."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
-        self._tokenizer, self._rng = tokenizer, Random(f"lessons/{seed}")
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int, mix: Mix) -> None:
+        self._tokenizer, self._rng, self._mix = tokenizer, Random(f"lessons/{seed}"), mix
         self._families = list(_FAMILY_WEIGHTS)
         self._weights = list(_FAMILY_WEIGHTS.values())
         head, tail = self._chat("<image>").split("<image>")
@@ -55,19 +69,22 @@ class Classroom:
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special_tokens=False)
 
-    def items(self, count: int, mix: Mix) -> list[_Item]:
-        """`count` items drawn from `mix`."""
-        return [self._item(mix) for _ in range(count)]
+    def items(self, count: int) -> list[Item]:
+        """`count` items."""
+        return [self._item() for _ in range(count)]
 
-    def _item(self, mix: Mix) -> _Item:
-        if self._rng.random() < _FACT_SHARE[mix.styles]:
-            return self._assemble(facts(self._rng), None)
+    def _item(self) -> Item:
+        if self._rng.random() < _FACT_SHARE[self._mix.styles]:
+            return self.assemble(facts(self._rng), None)
         family = self._rng.choices(self._families, self._weights)[0]
         level = self._rng.choice(world.LEVELS)
         draft = next(world.drafts(family, level, "base", self._rng))
-        return self._assemble(lesson(family, level, draft, mix, self._rng), world.picture(family, draft, self._rng))
+        return self.assemble(
+            lesson(family, level, draft, self._mix, self._rng), world.picture(family, draft, self._rng)
+        )
 
-    def _assemble(self, taught: Lesson, image: Image.Image | None) -> _Item:
+    def assemble(self, taught: Lesson, image: Image.Image | None) -> Item:
+        """A lesson about a picture, in tokens."""
         start, pad, end = self._vision
         vision = [] if image is None else [start, *[pad] * IMAGE_TOKENS, end]
         reply: list[int] = []
@@ -80,13 +97,12 @@ class Classroom:
         if taught.ends:
             reply.append(int(self._tokenizer.eos_token_id))
             learnt.append(True)
-        return _Item([*self._head, *vision, *self._ids(taught.request), *self._tail], reply, learnt, image)
+        return Item([*self._head, *vision, *self._ids(taught.request), *self._tail], reply, learnt, image)
 
 
 def teach_language(
     model: Qwen2_5_VLForConditionalGeneration,
-    classroom: Classroom,
-    mix: Mix,
+    classroom: Lessons,
     steps: int,
     batch: int,
     learning_rate: float,
@@ -96,8 +112,8 @@ def teach_language(
     optimizer = MuonAdam((n, p) for n, p in model.named_parameters() if "visual" not in n)
     model.train()
     mean = 0.0
-    for step in (bar := trange(steps, desc="styles" if mix.styles else "language", mininterval=5)):
-        items = classroom.items(batch, mix)
+    for step in (bar := trange(steps, desc="language", mininterval=5)):
+        items = classroom.items(batch)
         losses = [_loss(model, rows, classroom.image_start) for rows in _alike(items)]
         loss = torch.stack([part for part, _ in losses]).sum() / sum(count for _, count in losses)
         loss.backward()
@@ -108,7 +124,7 @@ def teach_language(
             bar.set_postfix({"loss": f"{mean:.4f}"})
 
 
-def _alike(items: list[_Item]) -> list[list[_Item]]:
+def _alike(items: list[Item]) -> list[list[Item]]:
     """The items in three parts that pad little: short and long ones with a picture, and those without."""
     pictured = sorted((i for i in items if i.image is not None), key=lambda i: len(i.prompt) + len(i.reply))
     plain = [item for item in items if item.image is None]
@@ -116,7 +132,7 @@ def _alike(items: list[_Item]) -> list[list[_Item]]:
     return [part for part in (pictured[:half], pictured[half:], plain) if part]
 
 
-def _loss(model: Qwen2_5_VLForConditionalGeneration, rows: list[_Item], image_start: int) -> tuple[Tensor, int]:
+def _loss(model: Qwen2_5_VLForConditionalGeneration, rows: list[Item], image_start: int) -> tuple[Tensor, int]:
     longest = max(len(row.prompt) + len(row.reply) for row in rows)
     ids = torch.full((len(rows), longest), int(model.config.text_config.pad_token_id))
     labels = torch.full((len(rows), longest), _IGNORED)

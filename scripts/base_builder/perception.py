@@ -12,7 +12,7 @@ from torch.nn import functional
 from tqdm import trange
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from base_builder.architecture import HIDDEN
+from base_builder.architecture import BASE
 from base_builder.optimizer import MuonAdam
 from base_builder.pictures import features, patches
 from metis_rise.problems import world
@@ -60,7 +60,7 @@ def cell_labels(family: str, state: Mapping[str, Any]) -> dict[str, list[int]]:
 def teach_perception(model: Qwen2_5_VLForConditionalGeneration, steps: int, batch: int, seed: int) -> dict[str, float]:
     """Trains the vision tower for `steps` batches; returns each head's accuracy over the last batches."""
     torch.manual_seed(seed)
-    heads = nn.ModuleDict({name: nn.Linear(HIDDEN, classes) for name, classes in _CLASSES.items()})
+    heads = nn.ModuleDict({name: nn.Linear(BASE.hidden, classes) for name, classes in _CLASSES.items()})
     named = [*model.model.visual.named_parameters(), *((f"head.{n}", p) for n, p in heads.named_parameters())]
     optimizer, rng = MuonAdam(named), Random(f"perception/{seed}")
     families = [f for f in world.FAMILIES if f != "story"] + ["dial", "angle"]

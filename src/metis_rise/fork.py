@@ -7,30 +7,51 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metis_rise.errors import InputError
-from metis_rise.run import STAGES, Run, differences, write_jsonl
+from metis_rise.run import STAGES, Run, Stage, differences, may_differ, read_jsonl, round_name, write_jsonl
+from metis_rise.stages import model_judge
+from metis_rise.stages.experts import answers, imported
 
-# The first stage that reads a section of the recipe; sections that are not named here are read by the first of all.
-READ_FROM = {"diagnose": 1, "distill": 2, "expert": 3, "sft": 4, "evaluate": 5, "judge": 1}
+# The first stage that reads a part of the recipe; the longest name that fits a key counts, and what none fits is read
+# by the first stage of all. Diagnosis samples until distillation has enough to take.
+READ_FROM = {
+    "diagnose": 1,
+    "judge": 1,
+    "distill": 1,
+    "distill.pick": 2,
+    "distill.max_similarity": 2,
+    "expert": 3,
+    "sft": 4,
+    "rounds": 5,
+    "evaluate": 5,
+}
+# What the scores of the base and of the RL model depend on, of what is read after RL.
+_SCORED_BY = ("evaluate", "judge")
+_DISTILL, _EXPERT = "3-distill", "4-expert"
 # Belongs to a run, not to what it does.
 OWN = "name"
 
 
-def fork(source: Path, made: Run, recipe: Mapping[str, Any], may_change: Collection[str]) -> tuple[str, ...]:
+def fork(
+    source: Path, made: Run, recipe: Mapping[str, Any], may_change: Collection[str], edited: Collection[str] = ()
+) -> tuple[str, ...]:
     """Takes over what `recipe` and the run in `source` share: its problems and the stages that it has done.
+
+    Replies that were paid for and trajectories that were imported come along as well. The source stays as it is.
 
     Args:
         source: folder of a run.
         made: the new run, whose folder holds nothing but its recipe.
         recipe: the new run's resolved recipe.
         may_change: dotted keys that do not change what a stage makes.
+        edited: dotted keys that name a file whose content is not what the source had.
 
     Returns:
-        The numbered names of the stages that are taken over, at least one.
+        The numbered names of the stages that are taken over, at least one; those of later rounds as "round-2/1-rl".
 
     Raises:
         InputError: no run there, or one that shares no finished stage.
@@ -38,55 +59,87 @@ def fork(source: Path, made: Run, recipe: Mapping[str, Any], may_change: Collect
     if not (source / "recipe.json").is_file():
         raise InputError(f"{source}: no run folder (it holds no recipe.json); name one such as runs/tiny")
     changed = {
-        key: pair
-        for key, pair in differences(source, recipe).items()
-        if key != OWN and not any(key == free or key.startswith(f"{free}.") for free in may_change)
+        key: pair for key, pair in differences(source, recipe).items() if key != OWN and not may_differ(key, may_change)
     }
-    first = min((READ_FROM.get(key.partition(".")[0], 0) for key in changed), default=len(STAGES) - 1)
-    taken = _done(Run(source), first)
+    diagnose = recipe["diagnose"]
+    fixed = diagnose["samples"] == diagnose["max_samples"]
+    readers = {key: _first_reader(key, fixed) for key in (*changed, *edited)}
+    first = min(readers.values(), default=len(STAGES) - 1)
+    taken = _done(source, first, recipe["rounds"])
     if not taken:
         why = "its first stage is not done"
         if first == 0:
             why = "the recipes differ in what RL needs: " + ", ".join(
-                f"{key} ({old} there, {new} here)"
-                for key, (old, new) in changed.items()
-                if READ_FROM.get(key.partition(".")[0], 0) == 0
+                f"{key} ({old} there, {new} here)" for key, (old, new) in changed.items() if readers[key] == 0
             )
         raise InputError(f"{source}: there is nothing to take over, {why}")
-    for name in ("problems", "images", *taken):
-        shutil.copytree(source / name, made.path / name, copy_function=_link)
-    _copy_metrics(source, made, taken)
-    _copy_scores(source, made, first)
+    pictures = ("images",) if (source / "images").exists() else ()
+    for name in ("problems", *pictures, *taken):
+        shutil.copytree(source / name, made.path / name, copy_function=_take)
+    for name in (model_judge.JOURNAL, imported.FILE):
+        if (source / name).exists():
+            _take(source / name, made.path / name)
+    if _EXPERT not in taken:
+        _take_answers(source, made)
+    _take_metrics(source, made, taken)
+    if not any(key.partition(".")[0] in _SCORED_BY for key in changed):
+        _take_scores(source, made)
     made.event("fork", source=str(source), stages=list(taken))
     return taken
 
 
-def _done(run: Run, first: int) -> tuple[str, ...]:
-    """The finished stages before `first`, up to one that is not."""
-    taken: list[str] = []
-    for name in STAGES[:first]:
-        if not run.stage(name).done:
-            break
-        taken.append(name)
-    return tuple(taken)
+def _first_reader(key: str, fixed: bool) -> int:
+    """The place in `STAGES` of the first stage that reads `key`; `fixed`: diagnosis takes a fixed number of samples."""
+    fits = [part for part in READ_FROM if f"{key}.".startswith(f"{part}.")]
+    if not fits:
+        return 0
+    place = READ_FROM[max(fits, key=len)]
+    return STAGES.index(_DISTILL) if fixed and fits == ["distill"] else place
 
 
-def _copy_metrics(source: Path, made: Run, taken: Collection[str]) -> None:
-    curves = tuple(name.partition("-")[2] for name in taken)
-    rows = [row for row in Run(source).metrics() if row["stage"].partition("-")[0] in curves]
-    write_jsonl(made.path / "metrics.jsonl", rows)
+def _done(source: Path, first: int, rounds: int) -> tuple[str, ...]:
+    """The finished stages before place `first`, up to one that is not; a later round hangs on all of the one before."""
+    names = list(STAGES[:first])
+    if first == len(STAGES) - 1:
+        names += [f"{round_name(number)}/{stage}" for number in range(2, rounds + 1) for stage in STAGES[:first]]
+    undone = (place for place, name in enumerate(names) if not Stage(source / name).done)
+    return tuple(names[: next(undone, len(names))])
 
 
-def _copy_scores(source: Path, made: Run, first: int) -> None:
+def _take_answers(source: Path, made: Run) -> None:
+    """What experts were paid for before is not paid for again, nor does it count in the new run's budget."""
+    files = [source / _EXPERT / name for name in (answers.TAKEN, answers.JOURNAL)]
+    rows = [row for file in files if file.exists() for row in read_jsonl(file) if "key" in row]
+    if rows:
+        write_jsonl(made.path / _EXPERT / answers.TAKEN, rows)
+
+
+def _take_metrics(source: Path, made: Run, taken: Sequence[str]) -> None:
+    """The curves of the stages `taken`, each of its own round."""
+    curves = {(name.rpartition("/")[0], name.rpartition("/")[2].partition("-")[2]) for name in taken}
+
+    def belongs(curve: str) -> bool:
+        turn, _, name = curve.rpartition("/")
+        return (turn, name.partition("-")[0]) in curves
+
+    write_jsonl(made.path / "metrics.jsonl", [row for row in Run(source).metrics() if belongs(row["stage"])])
+
+
+def _take_scores(source: Path, made: Run) -> None:
     """The answers of the base and of the RL model: nothing that comes after RL changes them."""
-    if first < READ_FROM["evaluate"]:
-        for arm in ("base", "rl"):
-            for file in sorted((source / "6-evaluate").glob(f"{arm}-*.jsonl")):
-                _link(file, made.stage("evaluate").path / file.name)
+    for arm in ("base", "rl"):
+        for file in sorted((source / "6-evaluate").glob(f"{arm}-*.jsonl")):
+            _take(file, made.stage("evaluate").path / file.name)
 
 
-def _link(source: str | Path, target: str | Path) -> None:
-    """A second name for a file that is never written again; a copy where the file system has no links."""
+def _take(source: str | Path, target: str | Path) -> None:
+    """A second name for a file that is only ever replaced whole; a copy of a journal, which may grow again.
+
+    Where the file system has no second names everything is copied.
+    """
+    if Path(source).suffix == ".jsonl":
+        shutil.copy2(source, target)
+        return
     try:
         os.link(source, target)
     except OSError:

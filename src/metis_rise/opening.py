@@ -27,7 +27,7 @@ from metis_rise.recipe import MAY_CHANGE, Recipe, resolved
 from metis_rise.run import Run, read_jsonl, write_atomic
 from metis_rise.stages import expert
 from metis_rise.stages.curriculum import check_selections
-from metis_rise.stages.experts.files import keep_files
+from metis_rise.stages.experts.files import edited_files, keep_files
 from metis_rise.stages.lengths import fit_max_tokens
 from metis_rise.stages.model_judge import check_judge
 from metis_rise.stages.serving import check_servers
@@ -131,7 +131,8 @@ def _check_lengths(recipe: Recipe, max_tokens: int) -> None:
 
 def _check_source(path: Path, source: Path) -> None:
     events = read_jsonl(path / "manifest.jsonl")
-    if not any(event["kind"] == "fork" and event["source"] == str(source) for event in events):
+    forked = [Path(event["source"]).resolve() for event in events if event["kind"] == "fork"]
+    if source.resolve() not in forked:
         raise InputError(f"{path}: there already, and not from {source}; choose another --name, or add --fresh")
 
 
@@ -167,11 +168,23 @@ def _make_sets(recipe: Recipe, run: Run) -> ProblemSets:
 
 
 def _forked(recipe: Recipe, run: Run, source: Path) -> ProblemSets:
-    taken = fork(source, run, resolved(recipe), MAY_CHANGE)
+    taken = fork(source, run, resolved(recipe), MAY_CHANGE, edited_files(recipe.expert, source))
     if (source / SYSTEM_FILE).exists():
         shutil.copyfile(source / SYSTEM_FILE, run.path / SYSTEM_FILE)
     run.log(f"{source}: taken over: {', '.join(taken)}")
-    return _load_sets(run.path)
+    sets = _load_sets(run.path)
+    _check_same_length(source, fit_max_tokens(recipe, sets.train))
+    return sets
+
+
+def _check_same_length(source: Path, max_tokens: int) -> None:
+    """`sampling.max_tokens: auto` fits what the free experts write, so other experts may make it another number."""
+    there = [event["max_tokens"] for event in read_jsonl(source / "manifest.jsonl") if event["kind"] == "start"]
+    if there and there[-1] != max_tokens:
+        raise InputError(
+            f"{source}: there is nothing to take over, expert.experts changes what sampling.max_tokens = auto comes to "
+            f"({there[-1]} there, {max_tokens} here)"
+        )
 
 
 def _load_sets(run_folder: Path) -> ProblemSets:

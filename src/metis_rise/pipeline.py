@@ -43,7 +43,7 @@ def run(recipe: Recipe, root: Path, name: str, fresh: bool = False, source: Path
     """
     shop = open_workshop(recipe, root, name, fresh, source)
     rounds = _rounds(shop)
-    if not rounds[-1].run.stage("expert").done:
+    if not rounds[-1].run.is_done("expert"):
         check_keys(recipe.expert)
     for turn in rounds:
         for stage in ROUND_STAGES:
@@ -61,7 +61,7 @@ def run_stage(recipe: Recipe, root: Path, name: str, stage: str) -> Path:
         _require(rounds, stage)
         _do(shop, stage)
     else:
-        turn = next((turn for turn in rounds if not turn.run.stage(stage).done), rounds[-1])
+        turn = next((turn for turn in rounds if not turn.run.is_done(stage)), rounds[-1])
         _require(rounds[: turn.run.number], stage)
         _do(turn, stage)
     _conclude(shop)
@@ -72,7 +72,7 @@ def dry_run_expert(recipe: Recipe, root: Path, name: str) -> None:
     """Prints what the expert stage of the first round that has not done it would ask and cost; nobody is asked."""
     with look_at_workshop(recipe, root, name) as shop:
         rounds = _rounds(shop)
-        turn = next((turn for turn in rounds if not turn.run.stage("expert").done), rounds[-1])
+        turn = next((turn for turn in rounds if not turn.run.is_done("expert")), rounds[-1])
         print_plan(expert.plan(turn), Console())
 
 
@@ -82,8 +82,9 @@ def _rounds(shop: Workshop) -> list[Workshop]:
 
 def _require(rounds: Sequence[Workshop], stage: str) -> None:
     """InputError unless all that comes before `stage` of the last of `rounds` is done."""
+    asked = "eval" if stage == EVALUATE else f"{stage} of {round_name(rounds[-1].run.number)}"
     for turn in rounds[:-1]:
-        turn.run.require_earlier(EVALUATE)
+        turn.run.require_earlier(EVALUATE, asked)
     rounds[-1].run.require_earlier(stage)
 
 
@@ -144,5 +145,5 @@ def _done(shop: Workshop) -> Iterator[tuple[str, dict[str, Any]]]:
     for turn in _rounds(shop):
         number = turn.run.number
         for name in ROUND_STAGES if number > 1 else STAGES:
-            if turn.run.stage(name).done:
+            if turn.run.is_done(name):
                 yield name if number == 1 else f"{round_name(number)}/{name}", turn.run.stage(name).result()

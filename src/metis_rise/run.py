@@ -28,6 +28,7 @@ __all__ = [
     "Stage",
     "append_jsonl",
     "differences",
+    "may_differ",
     "read_jsonl",
     "round_name",
     "write_atomic",
@@ -131,7 +132,7 @@ class Run:
         run = cls(path)
         there = (path / _RECIPE).is_file()
         changed = differences(path, recipe) if there else {}
-        if not {re.sub(r"\.\d+(?=\.|$)", "", key) for key in changed} <= set(may_change):
+        if not all(may_differ(key, may_change) for key in changed):
             said = ", ".join(f"{key} ({old} there, {new} here)" for key, (old, new) in changed.items())
             raise InputError(
                 f"{path}: this run belongs to another recipe: {said}; choose another --name, "
@@ -149,12 +150,16 @@ class Run:
         path.mkdir(parents=True, exist_ok=True)
         return Stage(path)
 
+    def is_done(self, name: str) -> bool:
+        """Whether the stage of a numbered or short name has finished; a folder that is not there is not made."""
+        return Stage(self._home / _numbered(name)).done
+
     @property
     def _home(self) -> Path:
         return self.path if self.number == 1 else self.path / round_name(self.number)
 
-    def require_earlier(self, name: str) -> None:
-        """Check that every stage before `name` is done.
+    def require_earlier(self, name: str, asked: str = "") -> None:
+        """Check that every stage before `name` is done; `asked` says what for, when it is not for `name` itself.
 
         Raises:
             InputError: one is not; the message says which command to run.
@@ -164,7 +169,7 @@ class Run:
             short = full.partition("-")[2]
             if not Stage(self._home / full).done:
                 raise InputError(
-                    f"{self._home}: {_command(wanted.partition('-')[2])} needs the stage {short} done first; "
+                    f"{self._home}: {asked or _command(wanted.partition('-')[2])} needs the stage {short} done first; "
                     f"run, with the same recipe and --name: rise {_command(short)}"
                 )
 
@@ -180,7 +185,11 @@ class Run:
         append_jsonl(self.path / "manifest.jsonl", [{"time": _now(), "kind": kind, **values}])
 
     def warn(self, text: str) -> None:
-        """Say a warning and keep it for the report, once however often a resumed run repeats it."""
+        """Say a warning and keep it for the report, once however often a resumed run repeats it.
+
+        One of a later round says so.
+        """
+        text = text if self.number == 1 else f"{round_name(self.number)}: {text}"
         file = self.path / "manifest.jsonl"
         said = read_jsonl(file) if file.exists() else []
         if not any(row["kind"] == "warning" and row["text"] == text for row in said):
@@ -256,6 +265,11 @@ def differences(path: Path, recipe: Mapping[str, Any]) -> dict[str, tuple[str, s
     old, new = (dict(_flat(r, "")) for r in (there, json.loads(json.dumps(recipe))))
     pairs = {key: (old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def may_differ(key: str, may_change: Collection[str]) -> bool:
+    """Whether a dotted key of `differences` is one of `may_change`, which has no numbers of list items."""
+    return re.sub(r"\.\d+(?=\.|$)", "", key) in may_change
 
 
 def _flat(value: Any, key: str) -> Iterator[tuple[str, str]]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from micro import ENVIRONMENT, MICRO, command, ok, rise
 from safetensors.torch import load_file
 
+from metis_rise import pipeline
+from metis_rise.policy.model import Policy
+from metis_rise.recipe import load_recipe
 from metis_rise.run import STAGES, read_jsonl
 
 NO_RL = tuple(setting for setting in MICRO if not setting.startswith(("rl.steps", "rl.eval_problems")))
@@ -52,6 +57,40 @@ def test_a_selection_that_nothing_passes_is_refused_before_the_run_exists(tmp_pa
         failed.stderr
     )
     assert not (tmp_path / "runs" / "tiny").exists()
+
+
+def test_a_kill_between_scoring_a_stage_and_saving_it_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    ok(tmp_path, "run", "tiny", *MICRO)
+    whole, killed = (tmp_path / root / "tiny" for root in ("runs", "killed"))
+    shutil.copytree(whole, killed)
+    for stage in ("5-sft", "6-evaluate"):
+        shutil.rmtree(killed / stage)
+    save = Policy.save
+
+    def dies(policy: Policy, folder: Path) -> None:
+        if folder.name == "model-expert":
+            raise KeyboardInterrupt
+        save(policy, folder)
+
+    recipe = load_recipe("tiny", MICRO)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Policy, "save", dies)
+        pipeline.run_stage(recipe, killed.parent, "tiny", "sft")
+    assert [path.name for path in (killed / "5-sft").iterdir()] == ["model-self"]
+    assert scores(killed, "sft-dev") == scores(whole, "sft-dev"), "the stage that is lost was scored"
+    pipeline.run_stage(recipe, killed.parent, "tiny", "sft")
+    for curve in ("sft-dev", "sft-self", "sft-expert", "sft-expert-heldout"):
+        assert scores(killed, curve) == scores(whole, curve)
+    models = [load_file(run / "5-sft" / "model" / "model.safetensors") for run in (whole, killed)]
+    assert all(models[0][name].equal(models[1][name]) for name in models[0])
+    results = [done(run / "5-sft") | {"seconds": 0} for run in (whole, killed)]
+    assert results[0] == results[1]
+
+
+def scores(run: Path, curve: str) -> list[tuple[int, dict[str, float]]]:
+    """The rows of a curve without what a clock says."""
+    rows = [row for row in read_jsonl(run / "metrics.jsonl") if row["stage"] == curve]
+    return [(row["step"], {**row["values"], "seconds": 0.0}) for row in rows]
 
 
 def test_two_rounds_go_on_from_each_other_and_resume_after_a_kill(tmp_path: Path):

@@ -59,6 +59,8 @@ def test_a_dry_run_needs_no_run_and_leaves_none_and_the_stage_asks_what_it_said(
             (run / stage).mkdir(exist_ok=True)
             done = {"seconds": 1, "counts": {}, "dropped": {}, "buckets": {}} | result
             (run / stage / "DONE").write_text(json.dumps(done))
+        for name in ("trajectories-0000.jsonl", "replay-0000.jsonl"):
+            (run / "3-distill" / name).write_text("")
         same = (*arguments, "rl.prompts_per_step=1", "rl.group_size=2", "rl.refill_rounds=0")
         assert "18 absent problems" in ok(tmp_path, "expert", *same, "--dry-run")
         ok(tmp_path, "expert", *same)

@@ -14,6 +14,8 @@ from metis_rise.problems.images import ImageStore
 from metis_rise.recipe import load_recipe
 from metis_rise.run import Run, read_jsonl, write_jsonl
 from metis_rise.stages import expert
+from metis_rise.stages.distill import REPLAY
+from metis_rise.stages.journals import JOURNAL
 from metis_rise.types import AnswerType, Problem, StopReason, Trajectory, Verdict
 
 
@@ -44,6 +46,8 @@ class Shop:
         problems = [self.problem(i) for i in range(count)]
         self.sets = SimpleNamespace(train=problems)
         self.run.stage("diagnose").finish({"solve_rates": {problem.id: 0.0 for problem in problems}})
+        for name in (JOURNAL, REPLAY):
+            write_jsonl(self.run.stage("distill").path / name, [])
 
     def problem(self, index: int) -> Problem:
         key = self.store.put(picture(index))

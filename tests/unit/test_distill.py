@@ -48,6 +48,7 @@ def test_every_fault_is_counted_under_its_own_reason():
             trajectory("lucky chain", chain=False),
             trajectory("cut", stop=StopReason.LENGTH),
             trajectory("long", tokens=21),
+            trajectory("the end <|im_end|> and on"),
             trajectory(completion("1", "So the answer is 2.")),
         ],
         max_length=20,
@@ -56,6 +57,7 @@ def test_every_fault_is_counted_under_its_own_reason():
     assert dropped == {
         "wrong answer": 1,
         "bad format": 1,
+        "holds a chat token": 1,
         "chain wrong": 1,
         "cut by length": 1,
         "over distill.max_length": 1,

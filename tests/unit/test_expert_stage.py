@@ -17,7 +17,9 @@ from metis_rise.engines.server.faults import NotSampled
 from metis_rise.engines.server.settings import ServerSettings
 from metis_rise.errors import InputError
 from metis_rise.recipe.expert import ExpertEntry
+from metis_rise.run import read_jsonl, write_jsonl
 from metis_rise.stages.experts import endpoint as endpoint_module
+from metis_rise.types import Trajectory
 
 KEY = "sk-very-secret-0123"
 
@@ -388,6 +390,71 @@ def test_a_budget_too_small_for_one_call_is_one_line_before_any_call(tmp_path: P
         assert server.probes == server.asked == []
 
 
+def second_round(tmp_path: Path, experts: list[str], budget: str, count: int) -> Shop:
+    """The stage in a second round, whose diagnosis and distillation are those of the first."""
+    shop = Shop(tmp_path, experts, [budget], count=count)
+    first, shop.run = shop.run, shop.run.in_round(2)
+    shop.run.stage("diagnose").finish(first.stage("diagnose").result())
+    for name in ("trajectories-0000.jsonl", "replay-0000.jsonl"):
+        write_jsonl(shop.run.stage("distill").path / name, [])
+    return shop
+
+
+def test_a_later_round_ends_where_the_budget_does_and_pays_for_nothing_twice(tmp_path: Path):
+    with ChatServer(right) as server:
+        experts, budget = [endpoint(server.url, **PRICED)], "expert.budget.calls=5"
+        first = Shop(tmp_path, experts, [budget], count=4).do()
+        assert first["counts"]["kept"] == 4 and "BUDGET" not in (tmp_path / "run" / "log.txt").read_text()
+        shop = second_round(tmp_path, experts, budget, count=6)
+        found = shop.do()
+        assert len(server.asked) == 4
+    assert found["counts"]["kept"] == 4 and found["dropped"] == {"budget spent": 2}
+    assert "warning: round-2: expert: THE BUDGET IS SPENT (calls 5 of 5): 2 of 6" in shop.log
+    assert [row["problem_id"] for row in shop.rows("trajectories-0000.jsonl")] == ["p0", "p1", "p2", "p3"]
+
+
+def test_answers_that_were_taken_over_are_not_paid_for_again_nor_counted(tmp_path: Path):
+    with ChatServer(right) as server:
+        experts = [endpoint(server.url, **PRICED)]
+        Shop(tmp_path / "a", experts, count=4).do()
+        source, target = (tmp_path / name / "run" / "4-expert" for name in "ab")
+        shop = Shop(tmp_path / "b", experts, ["expert.budget.calls=2"], count=6)
+        write_jsonl(target / "answers-taken.jsonl", read_jsonl(source / "answers.jsonl"))
+        found = shop.do()
+        assert (len(server.asked), len(server.probes)) == (6, 1)
+    assert found["counts"]["kept"] == 6 and found["experts"]["big"]["calls"] == 2
+
+
+def test_a_curriculum_stage_that_nothing_can_come_to_is_said_before_anybody_is_asked(tmp_path: Path):
+    stages = "{name: own, data: [self]}, {name: far, data: [expert], levels: [7]}, {name: taught, data: [expert]}"
+    said_first: list[str] = []
+
+    def script(call: Call) -> Act:
+        said_first.append((tmp_path / "run" / "log.txt").read_text())
+        return said(RIGHT)
+
+    with ChatServer(script) as server:
+        shop = Shop(tmp_path, [endpoint(server.url)], [f"sft.stages=[{stages}]"])
+        assert shop.do()["counts"]["kept"] == 4
+    for name, data in (("own", "self"), ("far", "expert")):
+        line = f"warning: sft: curriculum stage {name} will have no example, whatever the experts answer"
+        assert line in said_first[0] and f"fits its data ({data}) and selection; it will be skipped" in said_first[0]
+    assert "stage taught" not in shop.log
+
+
+def test_a_curriculum_stage_of_own_trajectories_needs_some_that_were_kept(tmp_path: Path):
+    stages = "{name: own, data: [self]}, {name: taught, data: [expert]}"
+    with ChatServer(right) as server:
+        shop = Shop(tmp_path, [endpoint(server.url)], [f"sft.stages=[{stages}]", "expert.max_problems=2"], count=5)
+        shop.run.stage("diagnose").finish({"solve_rates": {f"p{i}": 0.5 if i == 1 else 0.0 for i in range(5)}})
+        shop.do()
+        assert "stage own will have no example" in shop.log, "what is solved sometimes may all be refused"
+        write_jsonl(shop.run.stage("distill").path / "trajectories-0000.jsonl", [Trajectory("p1", 0, "x").to_json()])
+        before = shop.log
+        shop.do()
+        assert shop.log == before
+
+
 def test_usage_that_an_endpoint_does_not_report_is_estimated(tmp_path: Path):
     with ChatServer(lambda call: said(RIGHT, usage=None), probe=said("red", usage=None)) as server:
         spent = Shop(tmp_path, [endpoint(server.url, **PRICED)], count=2).do()["experts"]["big"]
@@ -400,6 +467,13 @@ def test_an_answer_with_broken_characters_is_kept_and_judged(tmp_path: Path):
         shop = Shop(tmp_path, [endpoint(server.url)], count=2)
         assert shop.do()["counts"]["kept"] == 2
         assert Shop(tmp_path, [endpoint(server.url)], count=2).do()["counts"]["kept"] == 2
+
+
+@pytest.mark.parametrize("token", ["<|im_end|>", "<|image_pad|>"])
+def test_a_reply_with_a_chat_token_cannot_be_taught(tmp_path: Path, token: str):
+    with ChatServer(lambda call: said(RIGHT.replace("There", f"There {token}"))) as server:
+        found = Shop(tmp_path, [endpoint(server.url)], count=2).do()
+    assert found["counts"]["kept"] == 0 and found["dropped"] == {"holds a chat token": 2}
 
 
 def test_only_so_many_problems_are_asked(tmp_path: Path):

@@ -98,3 +98,17 @@ def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path):
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match="out: exists; name a new folder"):
         export_sft(run, "trl", tmp_path / "out")
+
+
+@pytest.mark.parametrize(("kind", "file"), [("sharegpt", "train.jsonl"), ("llamafactory", "train.json")])
+def test_words_that_stand_for_a_file_in_llama_factory_lose_their_brackets(tmp_path: Path, kind: str, file: str):
+    run = make_run(tmp_path / "run", system="A <video> is no <image>.")
+    journal = run / "4-expert" / "trajectories-0000.jsonl"
+    journal.write_text(journal.read_text().replace("three", "The <image> and <audio>, not <images>."))
+    export_sft(run, kind, tmp_path / "out")
+    text = (tmp_path / "out" / file).read_text()
+    rows = read_jsonl(tmp_path / "out" / file) if kind == "sharegpt" else json.loads(text)
+    (expert,) = (row for row in rows if row["source"] == "expert")
+    assert expert["conversations"][-1]["value"].startswith("<think> The image and audio, not <images>. </think>")
+    assert "A video is no image." in json.dumps(expert) and expert["images"] == []
+    assert all(json.dumps(row["conversations"]).count("<image>") == len(row["images"]) for row in rows)

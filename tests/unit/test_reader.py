@@ -67,6 +67,13 @@ def test_family_and_solution_come_from_meta(read: Read) -> None:
     assert (got.family, got.solution) == ("clocks", "half past")
 
 
+@pytest.mark.parametrize(("value", "level"), [(4, 4), ("Level 4", 0), (True, 0), (None, 0), (4.5, 0)])
+def test_a_level_is_a_whole_number_wherever_it_stands(read: Read, value: object, level: int) -> None:
+    (inside,) = read(row(meta={"level": value}))
+    (beside,) = read(row(level=value))
+    assert (inside.level, beside.level) == (level, level)
+
+
 def test_a_missing_id_is_made_from_the_content(read: Read) -> None:
     first, second = read(row(), row(question="How much?"))
     assert first.id != second.id

@@ -52,6 +52,12 @@ def test_an_unknown_key_in_a_file_names_the_file(tmp_path: Path):
         ("sft.stages=[]", "sft.stages = []: must have at least 1 item"),
         ("sft.stages.1.data=[own]", "sft.stages.1.data.0 = 'own': must be 'self', 'expert' or 'mastered'"),
         ("sft.stages.1.data=[self, self]", "sft.stages.1.data = ['self', 'self']: must name each kind of data once"),
+        (
+            "sft.stages.1.solve_rates=[0.1, 0.9]",
+            "sft.stages.1.solve_rates = [0.1, 0.9]: holds no problem of its data (expert): those of expert have at "
+            "most diagnose.absent_at (0.0)",
+        ),
+        ("sft.stages.0.solve_rates=[0, 0]", "sft.stages.0.solve_rates = [0.0, 0.0]: holds no problem of its data"),
         ("sft.stages.1.name=self", "sft.stages.1.name = 'self': must be unique"),
         ("rl.filter_low=1", "rl.filter_low = 1.0: must be below rl.filter_high (1.0)"),
         ("rl.clip_low=1.5", "rl.clip_low = 1.5: must be 'auto' or a number above 0 and at most 1"),

@@ -187,6 +187,10 @@ def test_a_stage_is_done_only_when_its_result_can_be_read(tmp_path: Path):
     stage.finish({"seconds": 1.5, "counts": {"kept": 2}})
     assert stage.done
     assert stage.result() == {"seconds": 1.5, "counts": {"kept": 2}}
+    run = Run(stage.path.parent)
+    assert run.is_done(stage.name) and run.is_done(stage.short)
+    assert not run.is_done("evaluate") and not run.in_round(2).is_done(stage.name)
+    assert [path.name for path in run.path.iterdir() if path.is_dir()] == [stage.name], "looking makes no folder"
 
 
 def test_a_stage_that_needs_an_earlier_one_names_the_command(tmp_path: Path):
@@ -196,6 +200,17 @@ def test_a_stage_that_needs_an_earlier_one_names_the_command(tmp_path: Path):
     run.require_earlier("diagnose")
     with pytest.raises(InputError, match=r"eval needs the stage diagnose .* rise diagnose$"):
         run.require_earlier("evaluate")
+    with pytest.raises(InputError, match=r"rl of round-2 needs the stage diagnose .* rise diagnose$"):
+        run.require_earlier("evaluate", "rl of round-2")
+
+
+def test_a_warning_of_a_later_round_says_so_and_is_kept_beside_that_of_the_first(tmp_path: Path):
+    run = Run.open(tmp_path, "r", RECIPE)
+    for _ in range(2):
+        for number in (1, 2):
+            run.in_round(number).warn("nothing came")
+    kept = [row["text"] for row in read_jsonl(run.path / "manifest.jsonl")]
+    assert kept == ["nothing came", "round-2: nothing came"]
 
 
 def test_metrics_after_the_step_that_a_stage_resumes_at_are_dropped(tmp_path: Path):

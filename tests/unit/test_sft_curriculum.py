@@ -114,7 +114,7 @@ def test_stages_without_examples_are_foreseen_from_the_buckets():
         stage(name="kept", data=("mastered", "self")),
         stage(name="known", data=("mastered",)),
     )
-    assert foreseen_empty(recipe(*stages), there, rates) == ["hard", "shop", "known"]
+    assert [config.name for config in foreseen_empty(recipe(*stages), there, rates)] == ["hard", "shop", "known"]
 
 
 def test_easy_to_hard_goes_from_high_solve_rates_to_low_ones():

@@ -30,7 +30,7 @@ def change_digit(text: str, which: int, by: int) -> str:
 
 
 @given(general)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_latex_and_plain_text_are_read_alike(tree: Tree) -> None:
     latex, plain = read(tree.latex), read(tree.plain)
     assert (latex is None) == (plain is None)
@@ -63,7 +63,7 @@ TEMPLATES = (
     st.integers(0, 10),
     st.integers(1, 9),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_changed_digit_is_never_accepted(template: str, values: list[int], which: int, by: int) -> None:
     text = template.format(*values)
     expression, other = reading(text), read(change_digit(text, which, by))
@@ -73,7 +73,7 @@ def test_a_changed_digit_is_never_accepted(template: str, values: list[int], whi
 
 
 @given(st.integers(1, 10**120), st.integers(0, 119), st.integers(1, 9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_changed_digit_of_a_long_number_is_never_accepted(value: int, which: int, by: int) -> None:
     text = str(value)
     for form in ("{}", "0.{}", "{}x+y", r"\sqrt2+{}", r"\sqrt2+0.{}", r"\pi\cdot 0.{}", r"\sqrt{{{}}}", "x+e^{{0.{}}}"):
@@ -114,7 +114,7 @@ hostile = st.one_of(
 
 
 @given(hostile)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_no_text_is_too_much(text: str) -> None:
     began = time.process_time()
     expression = read(text)

@@ -13,7 +13,7 @@ from metis_rise.verifier.algebra import Constant, constant, read, same
 
 
 @given(rational)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_rational_numbers_have_sympys_values(tree: Tree) -> None:
     """Variables are replaced by numbers, in the text here and by sympy there."""
     values = dict(zip(LETTERS, (3, -2, Fraction(1, 7), 5, Fraction(-4, 3), 11), strict=True))
@@ -26,7 +26,7 @@ def test_rational_numbers_have_sympys_values(tree: Tree) -> None:
 
 
 @given(rational, rational)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_rational_functions_are_the_same_exactly_when_sympy_says_so(a: Tree, b: Tree) -> None:
     first, second = read(a.latex), read(b.latex)
     assume(first is not None and second is not None)
@@ -38,7 +38,7 @@ def test_rational_functions_are_the_same_exactly_when_sympy_says_so(a: Tree, b: 
 
 
 @given(rational)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_sympy_rewrites_stays_the_same(tree: Tree) -> None:
     expression = read(tree.latex)
     assume(expression is not None)
@@ -50,7 +50,7 @@ def test_what_sympy_rewrites_stays_the_same(tree: Tree) -> None:
 
 
 @given(general)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_functions_are_not_refuted_against_sympys_rewriting(tree: Tree) -> None:
     expression = read(tree.latex)
     assume(expression is not None)
@@ -63,7 +63,7 @@ def test_functions_are_not_refuted_against_sympys_rewriting(tree: Tree) -> None:
 
 
 @given(constants)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_constants_have_sympys_value(tree: Tree) -> None:
     expression = read(tree.latex)
     found = None if expression is None else constant(expression)

@@ -254,6 +254,12 @@ OPTIONS = ("20", "25 cm", r"\frac{1}{2}", "true", "25")
         ("A, C", "(A), (C)", True),
         ("A, C", "A", False),
         ("A, C", "A, B", False),
+        ("A, C", "CA", True),
+        ("A, C", "ABC", False),
+        ("A, C", "ACC", False),
+        ("A", "(A) (B)", False),
+        ("A", "(A)/(B)", False),
+        ("A", "(A) or (B)", False),
     ],
 )
 def test_choices_by_hand(gold: str, answer: str, equal: bool) -> None:
@@ -315,6 +321,12 @@ def test_the_symbolic_checker_decides_what_the_rules_leave_open() -> None:
         (r"\int_0^1 x dx", "1," * 300),
         ("x > 2", "x < 2"),
         ("A", "B"),
+        ("8", "3 5"),
+        ("f'(x)", "f(x)"),
+        ("x''", "x'"),
+        ("101_2", "(a)_b"),
+        ("(a) 5 (b)", "(b) 5 (a)"),
+        ("3!!", "3!"),
     ],
 )
 def test_the_symbolic_checker_is_asked_of_single_formulas_only(gold: str, answer: str) -> None:

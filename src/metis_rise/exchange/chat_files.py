@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from metis_rise.exchange.sft_set import Example, SFTSet
 from metis_rise.run import write_atomic, write_jsonl
 
 IMAGE = "<image>"
+# What LLaMA-Factory takes for a picture, film or sound wherever it stands, and then misses the file.
+_PLACEHOLDER = re.compile("<(image|video|audio)>")
 DATASET = "rise_sft"
 
 
@@ -41,18 +44,23 @@ def _rows(found: SFTSet, folder: Path, *, with_system_turn: bool) -> Iterator[di
     for example in tqdm(found.examples, desc="export", unit="example", leave=False, delay=2):
         messages = found.messages(example)
         turns = [{"from": "human", "value": _flat(messages[-1]["content"])}]
-        turns.append({"from": "gpt", "value": example.completion})
+        turns.append({"from": "gpt", "value": _plain(example.completion)})
         if with_system_turn and found.system is not None:
-            turns.insert(0, {"from": "system", "value": found.system})
+            turns.insert(0, {"from": "system", "value": _plain(found.system)})
         row: dict[str, Any] = {"id": example.id, "conversations": turns, "images": _pictures(found, example, folder)}
         if not with_system_turn and found.system is not None:
-            row["system"] = found.system
+            row["system"] = _plain(found.system)
         yield row | {"source": example.source, "solve_rate": example.solve_rate, "round": example.round}
 
 
 def _flat(parts: list[dict[str, Any]]) -> str:
     """Content parts as one text with a marker for each picture."""
-    return "".join(IMAGE if part["type"] == "image" else part["text"] for part in parts)
+    return "".join(IMAGE if part["type"] == "image" else _plain(part["text"]) for part in parts)
+
+
+def _plain(text: str) -> str:
+    """`text` with such words out of their brackets."""
+    return _PLACEHOLDER.sub(r"\1", text)
 
 
 def _pictures(found: SFTSet, example: Example, folder: Path) -> list[str]:

@@ -40,7 +40,7 @@ def import_trajectories(run_folder: Path, file: Path) -> None:
         raise InputError(f"{run_folder}: no run folder (it holds no recipe.json); name one such as runs/tiny")
     recipe = Recipe.model_validate_json((run_folder / "recipe.json").read_bytes())
     with look_at_workshop(recipe, run_folder.parent, run_folder.name) as shop:
-        if all(shop.in_round(n + 1).run.stage("expert").done for n in range(recipe.rounds)):
+        if all(shop.in_round(n + 1).run.is_done("expert") for n in range(recipe.rounds)):
             raise InputError(f"{run_folder}: its expert stage is done; import into a new run, before that stage")
         rows = list(_rows(file, {problem.id: problem for problem in shop.sets.train}))
         fresh, refused = _examine(shop, rows)
@@ -75,7 +75,8 @@ def _rows(file: Path, problems: Mapping[str, Problem]) -> Iterator[tuple[Problem
             raise InputError(f"{file}, row {number}: no {'problem' if name is None else 'completion'} there; {_MEND}")
         if name not in problems:
             raise InputError(f"{file}, row {number}: the run has no training problem {name!r}; leave the row out")
-        yield problems[name], text.strip()
+        # A lone surrogate, which JSON can hold, has no bytes in UTF-8.
+        yield problems[name], text.encode("utf-8", "replace").decode().strip()
 
 
 def _completion(row: Mapping[str, Any]) -> str | None:
@@ -86,6 +87,12 @@ def _completion(row: Mapping[str, Any]) -> str | None:
     for key, (who, what, model) in _TURNS.items():
         turns = row.get(key)
         if isinstance(turns, list) and turns and isinstance(turns[-1], dict) and turns[-1].get(who) == model:
-            said = turns[-1].get(what)
-            return said if isinstance(said, str) else None
+            return _joined(turns[-1].get(what))
     return None
+
+
+def _joined(said: Any) -> str | None:
+    """The text of a turn, whose content may be parts."""
+    if isinstance(said, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in said):
+        said = "".join(str(part.get("text") or "") for part in said)
+    return said if isinstance(said, str) and said else None

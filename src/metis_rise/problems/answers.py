@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 
 MAX_ANSWER_CHARS = 200
-"""Longer answers are never judged, so the reader refuses them as gold answers."""
+"""The reader refuses longer gold answers, and no longer text is taken as an answer as a whole."""
 
 MAX_CHOICES = len(ascii_uppercase)
 

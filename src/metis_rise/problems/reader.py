@@ -142,6 +142,7 @@ def _draft(row: Row, check_gold: GoldCheck | None, earlier: Mapping[str, _Draft]
         solution=row.solution(meta),
         source=row.text("source"),
         family=row.family(meta),
+        level=row.level(meta),
         meta=meta,
     )
     if problem.id in earlier:

@@ -205,6 +205,11 @@ class Row:
             raise self.fault(f"meta.family is {_shown(value)}", mend, "meta.family of another type")
         return value.strip() if value else self.path.stem
 
+    def level(self, meta: Mapping[str, Any]) -> int:
+        """`meta.level` where it is a whole number, else 0: some data sets have words there."""
+        value = meta.get("level")
+        return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
 
 def is_plain(value: object) -> bool:
     """Whether a JSON value is a string or a number."""

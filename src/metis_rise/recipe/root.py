@@ -121,6 +121,21 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _solve_rates(self) -> Recipe:
+        absent, mastered = self.diagnose.absent_at, self.diagnose.mastered_at
+        for index, stage in enumerate(self.sft.stages):
+            low, high = stage.solve_rates
+            there = {"self": low < mastered and high > absent, "expert": low <= absent, "mastered": high >= mastered}
+            if not any(there[name] for name in stage.data):
+                allowed = (
+                    f"holds no problem of its data ({', '.join(stage.data)}): those of expert have at most "
+                    f"diagnose.absent_at ({absent}), those of mastered at least diagnose.mastered_at ({mastered}), "
+                    "those of self lie between"
+                )
+                raise fault(f"sft.stages.{index}.solve_rates", [low, high], allowed)
+        return self
+
+    @model_validator(mode="after")
     def _over_servers(self) -> Recipe:
         if self.engine.kind == "native":
             if self.rl.max_staleness:

@@ -37,7 +37,7 @@ class SFTStage(Part):
     """Only problems of these subjects (`subject` of the data); none named takes all."""
 
     levels: Annotated[tuple[int, ...], Field(strict=False)] = ()
-    """Only problems of these levels; none named takes all."""
+    """Only problems of these levels (`level` of the data, where it is a whole number); none named takes all."""
 
     order: Literal["random", "easy_to_hard", "expert_last"] = "random"
     """Within an epoch: at random, from high solve rates to low ones, or own trajectories before the expert's. Replay

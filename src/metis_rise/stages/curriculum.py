@@ -79,12 +79,14 @@ def _filters(config: SFTStage, problems: Sequence[Problem]) -> list[tuple[str, S
     ]
 
 
-def foreseen_empty(recipe: Recipe, problems: Sequence[Problem], rates: Mapping[str, tuple[Bucket, float]]) -> list[str]:
-    """Names of the stages that will find no example, whatever the expert answers: known once diagnosis is done.
+def foreseen_empty(
+    recipe: Recipe, problems: Sequence[Problem], rates: Mapping[str, tuple[Bucket, float]]
+) -> list[SFTStage]:
+    """The stages that will find no example, whatever the experts answer: known once distillation is done.
 
     Args:
         recipe: its curriculum.
-        problems: the training problems.
+        problems: those that distillation has an example of, and those that experts are asked about.
         rates: bucket and solve rate of each, by id.
     """
 
@@ -92,7 +94,7 @@ def foreseen_empty(recipe: Recipe, problems: Sequence[Problem], rates: Mapping[s
         bucket, rate = rates[problem.id]
         return SOURCE_OF[bucket] in config.data and wants(config, problem, rate)
 
-    return [config.name for config in recipe.sft.stages if not any(may_come(config, p) for p in problems)]
+    return [config for config in recipe.sft.stages if not any(may_come(config, p) for p in problems)]
 
 
 def ordered(config: SFTStage, taught: Sequence[Example], replay: Sequence[Example], seed: int) -> list[Example]:

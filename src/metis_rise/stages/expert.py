@@ -17,16 +17,18 @@ from metis_rise.recipe import Recipe
 from metis_rise.recipe.expert import IMPORTED
 from metis_rise.run import Run, write_jsonl
 from metis_rise.seeding import derive
+from metis_rise.stages.curriculum import foreseen_empty
 from metis_rise.stages.diagnose import buckets
+from metis_rise.stages.distill import REPLAY
 from metis_rise.stages.experts import answers, imported
 from metis_rise.stages.experts.acceptance import Examiner
 from metis_rise.stages.experts.answers import Answers
-from metis_rise.stages.experts.files import kept_files, read_files
+from metis_rise.stages.experts.files import ExpertFiles, kept_files, read_files
 from metis_rise.stages.experts.plan import Plan, make_plan
 from metis_rise.stages.experts.question import Questions
 from metis_rise.stages.experts.session import Session
 from metis_rise.stages.experts.solving import BUDGET, Outcome
-from metis_rise.stages.journals import JOURNAL, by_problem
+from metis_rise.stages.journals import JOURNAL, by_problem, read_trajectories
 from metis_rise.stages.lengths import token_counter
 from metis_rise.stages.model_judge import on_call
 from metis_rise.stages.workshop import Workshop
@@ -42,10 +44,11 @@ def run(shop: Workshop) -> dict[str, Any]:
     asked, config = _chosen(shop, absent), shop.recipe.expert
     count_tokens = token_counter(shop.recipe.model.path)
     files, attempts = kept_files(config, shop.run.path), _attempts(shop, asked)
+    _foresee(shop, asked)
     outcomes: dict[str, Outcome] = {}
     with (
         on_call(shop.recipe, shop.run) as settle,
-        Session(config, files, attempts, shop.store, _answers_file(shop.run), shop.run.warn) as session,
+        _session(shop, files, attempts) as session,
     ):
         examine = Examiner(count_tokens, shop.max_tokens, settle)
         outcomes |= imported.accepted(shop.run, asked, examine)
@@ -69,6 +72,27 @@ def run(shop: Workshop) -> dict[str, Any]:
     }
 
 
+def _session(shop: Workshop, files: ExpertFiles, attempts: Mapping[str, Sequence[Trajectory]]) -> Session:
+    config, journal, later = shop.recipe.expert, _answers_file(shop.run), shop.run.number > 1
+    return Session(config, files, attempts, shop.store, journal, shop.run.warn, later=later)
+
+
+def _foresee(shop: Workshop, asked: Sequence[Problem]) -> None:
+    """Warns, before anybody is asked, of curriculum stages that no example can come to, whatever the experts say."""
+    rates: Mapping[str, float] = shop.run.stage("diagnose").result()["solve_rates"]
+    folder = shop.run.stage("distill").path
+    own = {key for file in (JOURNAL, REPLAY) for key in read_trajectories(folder / file)}
+    hopeful = own | {problem.id for problem in asked}
+    known = {key: (label, rates[key]) for key, label in buckets(shop).items()}
+    problems = [problem for problem in shop.sets.train if problem.id in hopeful]
+    for config in foreseen_empty(shop.recipe, problems, known):
+        shop.run.warn(
+            f"sft: curriculum stage {config.name} will have no example, whatever the experts answer: nothing that "
+            f"distillation kept or that they are asked fits its data ({', '.join(config.data)}) and selection; "
+            "it will be skipped"
+        )
+
+
 def check(recipe: Recipe, run: Run, problems: Sequence[Problem]) -> None:
     """InputError for experts that could not do their work, as far as that is known before a run's first stage.
 
@@ -82,7 +106,7 @@ def check(recipe: Recipe, run: Run, problems: Sequence[Problem]) -> None:
 
 def plan(shop: Workshop) -> Plan:
     """What `run` would ask, and what that would cost; no call is made. Without a diagnosis all problems count."""
-    config, diagnosed = shop.recipe.expert, shop.run.stage("diagnose").done
+    config, diagnosed = shop.recipe.expert, shop.run.is_done("diagnose")
     problems = _chosen(shop, _absent(shop) if diagnosed else shop.sets.train)
     attempts = _attempts(shop, problems) if diagnosed else {}
     questions = Questions(config, read_files(config), attempts, shop.store)
@@ -120,7 +144,7 @@ def _attempts(shop: Workshop, problems: Sequence[Problem]) -> Mapping[str, Seque
 
 def _answers_file(run: Run) -> Path:
     """The journal of paid answers, one for all rounds: what was asked in an earlier round is not paid for again."""
-    return run.in_round(1).stage("expert").path / answers.JOURNAL
+    return run.path / "4-expert" / answers.JOURNAL
 
 
 def _refuse_unasked(shop: Workshop, outcomes: Sequence[Outcome]) -> None:

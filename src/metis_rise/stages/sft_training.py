@@ -15,6 +15,7 @@ from tqdm import tqdm
 from metis_rise.policy.forward import Row, row_logprobs, score
 from metis_rise.policy.objectives import aggregate
 from metis_rise.policy.optimizer import Optimizer, lr_at
+from metis_rise.problems.prompt import control_token
 from metis_rise.recipe.sft import SFTStage
 from metis_rise.seeding import derive
 from metis_rise.stages.curriculum import Example, ordered
@@ -98,7 +99,7 @@ def _held_out(shop: Workshop, bench: Bench) -> list[Example]:
     """Expert solutions of dev problems: their loss says whether what is taught carries over."""
     expert = free_expert(shop.recipe)
     solved = [(problem, expert.solve(problem)) for problem in dev_problems(shop)]
-    examples = [Example(problem, text) for problem, text in solved if text is not None]
+    examples = [Example(problem, text) for problem, text in solved if text is not None and not control_token(text)]
     return [e for e in examples if len(bench.policy.completion_ids(e.text)) <= shop.max_tokens]
 
 

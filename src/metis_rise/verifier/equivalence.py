@@ -41,6 +41,8 @@ _SYMBOLIC_COMMANDS = (
 
 _KNOWN = frozenset(_SYMBOLIC_COMMANDS.split())
 _INDEX = re.compile(r"_\{[^{}]*\}")
+# What math-verify reads as something else: 3 5 as 8, (a) 5 as 5a, 101_2 as 101, f' as f.
+_MISREAD = re.compile(r"(?<![\^_])[0-9] +[0-9]|\) ?[0-9]|'|[^A-Za-z\\]_|!!")
 _OF_SEVERAL = re.compile(r"\\(?:gcd|lcm|min|max) ?\([^()]*\)")
 
 
@@ -136,7 +138,9 @@ class _Asked:
 
 def _is_formula(text: str) -> bool:
     """Whether `text` is mathematics without a unit that math-verify reads as a whole."""
-    if has_words(text) or not read_quantity(text).bare or _OTHER_SIGNS.search(_COMMAND.sub(" ", text)):
+    if has_words(text) or not read_quantity(text).bare or _MISREAD.search(text):
+        return False
+    if _OTHER_SIGNS.search(_COMMAND.sub(" ", text)):
         return False
     if "=" in _INDEX.sub("", text) or ("," in text and not _OF_SEVERAL.search(text)):
         return False

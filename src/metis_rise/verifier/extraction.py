@@ -69,4 +69,5 @@ def shape_of(gold: str | None, choices: Sequence[str] | None) -> Shape:
     text = normal(gold[:MAX_ANSWER_CHARS])
     if _SEPARATED.search(text):
         return Shape.LIST
-    return Shape.WORDS if _WORD.search(text) and not _MATHS.search(text) else Shape.VALUE
+    words = text.casefold() == "no" or (_WORD.search(text) and not _MATHS.search(text))
+    return Shape.WORDS if words else Shape.VALUE

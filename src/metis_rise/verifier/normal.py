@@ -49,6 +49,9 @@ _RAISED = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207a\u207b\u207f]+
 _LOWERED = re.compile("[\u2080-\u2089]+")
 _VULGAR = re.compile("[\u00bc-\u00be\u2150-\u215e]")
 _ROW = "\x02"
+_ROW_IN_TEX = re.compile(r"\\cr(?![A-Za-z])")
+# What is left of `\ ` at the end of a box.
+_LOOSE_BACKSLASH = re.compile(r"(?<!\\)\\$")
 _ESCAPED_TWICE = re.compile(r"\\\\(?=[A-Za-z])")
 _TEMPERATURE = re.compile(r"\^ ?(?:\{ ?\\circ ?\}|\\circ) ?(?:\\(?:text|mathrm) ?\{ ?)?([CF])(?![A-Za-z])\}?")
 # Behind a trigonometric function degrees count; elsewhere the sign is put aside.
@@ -60,26 +63,36 @@ _TEMPERATURE_WORDS = re.compile(r" ?degrees? (C|F)(?:elsius|ahrenheit)?(?![A-Za-
 _THIN_SPACE_BEFORE_WORD = re.compile(r"\\[,;:] ?(?=[A-Za-z]|\\(?:text|mathrm))")
 _DROPPED = re.compile(
     r"\\(?:left|right|[Bb]igg?[lrm]?|displaystyle|limits)(?![A-Za-z])|\\[!,;:()\[\]]|(?<!\\)\$|\\(?=[%$#&_])"
-    r"|\^ ?(?:\{ ?\\circ ?\}|\\circ(?![A-Za-z]) ?)|\\degrees?(?![A-Za-z])"
+    r"|\^ ?(?:\{ ?\\circ ?\}|\\circ(?![A-Za-z]) ?)|\\degrees?(?![A-Za-z])|\\boxed(?= ?[^A-Za-z{ ])"
 )
 _PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
 _LATEX_SIGN = re.compile(r"[\\${~^_]")
 _SPACES = re.compile(r"\\ |\\q?quad(?![A-Za-z])|~|\s+")
 _DRESS_OR_BRACE = re.compile(
     r"(?P<dress> ?\\(?:text|textnormal|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|boldsymbol|mbox|operatorname"
-    r"|number|boxed)\*? ?\{)|\\[{}]|[{}]"
+    r"|number|boxed|fbox)\*? ?\{)|\\[{}]|[{}]"
 )
 _BRACE_SPACE = re.compile(r" (?=[{}])|(?<=\{) ")
 # Braces that only group: not the argument of a command, of another brace pair, of a root's index, of ^ or _.
-_GROUP = re.compile(r"(?<![A-Za-z}\]^_\\])\{(?:([^{},]*)\}(?![\^_])|([^{}])\}(?=[\^_]))")
+_GROUP = re.compile(r"(?<![A-Za-z}\]^_\\])(?<![\^_][0-9])\{(?:([^{},]*)\}(?![\^_])|([^{}])\}(?=[\^_]))")
 _BARE_FRACTION = re.compile(r"\\[dtc]?frac(?![A-Za-z]) ?")
 _SHORT_FRACTION = re.compile(r"\\frac(\d)(?=[\d{])|(\\frac\{[^{}]*\})(\d)")
-_SHORT_ARGUMENT = re.compile(r"(\\sqrt) ?(\d)|([\^_])\{([^{}\\])\}")
+# 2^{3}5 is 40, 2^35 would be read as 2^{35}.
+_SHORT_ARGUMENT = re.compile(r"(\\sqrt) ?(\d)|([\^_])\{([^{}\\])\}(?![0-9{])")
+_CHOOSE = re.compile(r"\{([^{}]*?)\\choose(?![A-Za-z])([^{}]*)\}")
+# 0.1666... and 0.(3): digits three times, right behind the point twice (but e is 2.718281828...). Not 0.999..., with
+# which 1 may have been missed.
+_RECURRING = re.compile(
+    r"(?<![0-9.])(?P<start>[0-9]{0,30}\.[0-9]{0,30}?)"
+    r"(?:(?:(?P<digits>(?!9+\b)[0-9]{1,12}?)(?P=digits){2,}|(?<=\.)(?P<pure>(?!99)[0-9]{2,12}?)(?P=pure)+)"
+    r" ?(?:\.{3}|\\[lc]?dots)"
+    r"|(?<=\.)\((?P<period>[0-9]{1,12})\))$"
+)
 _ROOT_IN_BRACKETS = re.compile(r"\\sqrt ?\(([^(){}]*)\)")
 _SYNONYMS = re.compile(
     r"\\(?P<command>leq(?:slant)?|geq(?:slant)?|neq|lt|gt|lbrace|rbrace|langle|rangle|mid|[lr]?vert|colon|infin|varnothing"
-    r"|land|wedge|lor|vee|prime|ast)(?![A-Za-z]) ?|(?P<sign><=|>=|!=|=<|\*\*)|(?<![A-Za-z\\])(?P<word>pi|infinity)"
-    r"(?![A-Za-z])"
+    r"|land|wedge|lor|vee|prime|ast)(?![A-Za-z]) ?|(?P<sign><=|>=|!=|=<|\*\*)"
+    r"|(?<![A-Za-z\\])(?P<word>pi|infinity|inf|oo)(?![A-Za-z])"
 )
 _SYNONYM = {
     **{"leq": r"\le ", "leqslant": r"\le ", "geq": r"\ge ", "geqslant": r"\ge ", "neq": r"\ne ", "lt": "<", "gt": ">"},
@@ -87,10 +100,11 @@ _SYNONYM = {
     **{"rvert": "|", "colon": ":", "infin": r"\infty ", "varnothing": r"\emptyset ", "ast": "*"},
     **{"land": " and ", "wedge": " and ", "lor": " or ", "vee": " or ", "prime": "'"},
     **{"<=": r"\le ", "=<": r"\le ", ">=": r"\ge ", "!=": r"\ne ", "**": "^"},
-    **{"pi": r"\pi ", "infinity": r"\infty "},
+    **{"pi": r"\pi ", **dict.fromkeys(("infinity", "inf", "oo"), r"\infty ")},
 }
 _RAISED_PRIME = re.compile(r"\^\{?('+)\}?")
-_ANGLE_WORD = re.compile(r"(?<=[\d}]) ?(?:degrees?|textdegree)$", re.IGNORECASE)
+_ANGLE_WORD = re.compile(r"(?<=[\d}]) ?(?:deg|degrees?|textdegree)$", re.IGNORECASE)
+_ABOUT = re.compile(r"^(?:approximately|approx\.?|about|roughly|around) (?=[-0-9.\\])", re.IGNORECASE)
 _PERCENT_WORD = re.compile(r"(?<=[\d}]) ?(?:percent(?:age)?|per cent|pct)$", re.IGNORECASE)
 _LOOSE_SPACE = re.compile(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])|(?<=\d) (?=[A-Za-z])")
 _NUMBER_ENDS = tuple("0123456789})")
@@ -105,11 +119,15 @@ def normal(text: str) -> str:
     """
     if _PLAIN_NUMBER.fullmatch(text):
         return text
-    text = _ascii(text).strip().strip("*`")
+    text = _LOOSE_BACKSLASH.sub("", _ascii(text).strip().strip("*`"))
     if _LATEX_SIGN.search(text):
-        text = _plain_latex(text)
+        text = _plain_latex(text).strip()
+    if text.endswith(("...", "dots", ")")):
+        text = _RECURRING.sub(_recurring, text)
     text = _SYNONYMS.sub(lambda match: _SYNONYM[match["command"] or match["sign"] or match["word"]], text)
     text = " ".join(text.split()).rstrip(".,;").rstrip().replace(_ROW, r"\\")
+    if text[:1] in "aArR":
+        text = _ABOUT.sub(r"\\approx ", text)
     if not text[-1:].isalpha():
         return text
     text = _TEMPERATURE_WORDS.sub(_temperature, text)
@@ -120,10 +138,12 @@ def _plain_latex(text: str) -> str:
     if "\\\\" in text:
         text = text if r"\begin" in text else _ESCAPED_TWICE.sub(r"\\", text)
         text = text.replace("\\\\", _ROW)
+    text = _ROW_IN_TEX.sub(_ROW, text)
     text = _TEMPERATURE.sub(_temperature, _ANGLE_OF.sub(_angle, text))
     text = _SPACES.sub(" ", _DROPPED.sub("", _THIN_SPACE_BEFORE_WORD.sub(" ", text)))
     text = _undressed(text)
     text = _BRACE_SPACE.sub("", text).replace("{,}", ",").replace("{}", "")
+    text = _CHOOSE.sub(_binomial, text) if r"\choose" in text else text
     text = _BARE_FRACTION.sub(_fraction, text)
     text = _SHORT_FRACTION.sub(_braced_fraction, _SHORT_FRACTION.sub(_braced_fraction, text))
     text = _settled(lambda braced: _SHORT_ARGUMENT.sub(_braced_argument, _GROUP.sub(_ungrouped, braced)), text)
@@ -204,6 +224,14 @@ def _prime(match: re.Match[str]) -> str:
 
 def _root(match: re.Match[str]) -> str:
     return rf"\sqrt{{{match[1]}}}"
+
+
+def _binomial(match: re.Match[str]) -> str:
+    return rf"\binom{{{match[1].strip()}}}{{{match[2].strip()}}}"
+
+
+def _recurring(match: re.Match[str]) -> str:
+    return rf"{match['start']}\overline{{{match['digits'] or match['pure'] or match['period']}}}"
 
 
 def _braced_fraction(match: re.Match[str]) -> str:

@@ -20,6 +20,8 @@ _MAX_EXPONENT = 300
 _MAX_DEPTH = 8
 # A decimal answer to a gold without an end to its decimals counts from so many decimals and significant digits on.
 _LONG_DECIMALS = 6
+# What goes on for so many decimals more than a gold has is no decimal number that was rounded wrongly.
+_ENDLESS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ def read_number(text: str) -> Number | None:
 def same_number(gold: Number, answer: Number) -> bool:
     """Whether `answer` is `gold`: exactly, or rounded to the decimals of a gold that has a decimal point.
 
-    A percent sign on one side only may be left out (28% is 28) or worked in (28% is 0.28). A gold that no decimal
-    number equals, such as 1/3, also takes six or more right decimals.
+    A percent sign on one side only may be left out (28% is 28) or worked in (28% is 0.28). Six or more right decimals
+    also stand for a number that no decimal number equals, such as 1/3; in a gold they may be cut off, not rounded.
     """
     if gold.percent == answer.percent:
         return _close(gold, answer)
@@ -75,11 +77,30 @@ def _close(gold: Number, answer: Number) -> bool:
     if gold.value == answer.value:
         return True
     if gold.decimals is not None:
-        return abs(gold.value - answer.value) <= Fraction(10) ** -gold.decimals / 2
+        return _rounds_to(gold.value, gold.decimals, answer.value) or _is_cut_off(gold.value, gold.decimals, answer)
     places = answer.decimals or 0
     if places < _LONG_DECIMALS or abs(answer.value) * 10**places < 10 ** (_LONG_DECIMALS - 1):
         return False
-    return 10**places % gold.value.denominator != 0 and abs(gold.value - answer.value) <= Fraction(1, 2 * 10**places)
+    return _has_more(gold, places) and abs(gold.value - answer.value) <= Fraction(1, 2 * 10**places)
+
+
+def _rounds_to(gold: Fraction, places: int, answer: Fraction) -> bool:
+    """Whether `answer` has the value `gold` after rounding to so many decimals, halves away from zero."""
+    half = Fraction(10) ** -places / 2
+    difference = abs(gold - answer)
+    return difference < half or (difference == half and abs(answer) < abs(gold))
+
+
+def _is_cut_off(gold: Fraction, places: int, answer: Number) -> bool:
+    """Whether `gold` is what is left of an endless `answer` after so many decimals, and these are many."""
+    if places < _LONG_DECIMALS or gold * answer.value <= 0 or not _has_more(answer, places + _ENDLESS):
+        return False
+    return 0 < abs(answer.value) - abs(gold) < Fraction(1, 10**places)
+
+
+def _has_more(number: Number, places: int) -> bool:
+    """Whether `number` has more than so many decimals, and was not written with any."""
+    return number.decimals is None and 10**places % number.value.denominator != 0
 
 
 def _times(number: Number, scale: int) -> Number:

@@ -83,8 +83,8 @@ def make_problems(split: str, per_level: int, seed: int, store: ImageStore) -> l
         for level, family in kinds
     }
     return [
-        _problem(f"{family}-{level}-{split}-{seed}-{number:04d}", family, level, found[level, family][number], store)
-        for number in range(per_level)
+        make_problem(f"{family}-{level}-{split}-{seed}-{n:04d}", family, level, found[level, family][n], store)
+        for n in range(per_level)
         for level, family in kinds
     ]
 
@@ -105,7 +105,8 @@ def _distinct(family: str, level: int, split: str, count: int, rng: Random) -> l
     return list(found.values())
 
 
-def _problem(problem_id: str, family: str, level: int, draft: Draft, store: ImageStore) -> Problem:
+def make_problem(problem_id: str, family: str, level: int, draft: Draft, store: ImageStore) -> Problem:
+    """The problem of a draft, its picture drawn (the same one every time) and put into `store`."""
     image = picture(family, draft, Random(f"jitter/{_key(family, draft)}"))
     images: tuple[str, ...] = ()
     if image is not None:

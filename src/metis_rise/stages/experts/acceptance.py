@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from metis_rise.problems.prompt import control_token
 from metis_rise.problems.world import check_chain
+from metis_rise.stages.accept import CONTROL
 from metis_rise.stages.conclusion import leads_elsewhere
 from metis_rise.stages.experts.betrayal import betrayal
 from metis_rise.types import Problem, Trajectory
@@ -52,6 +54,8 @@ class Examiner:
             return BAD_FORMAT
         if not verdict.correct:
             return WRONG
+        if control_token(text):
+            return CONTROL
         if told and betrayal(text, problem.question):
             return BETRAYS
         if leads_elsewhere(problem, text, verdict.extracted):

@@ -18,6 +18,8 @@ from metis_rise.run import append_jsonl, read_jsonl
 from metis_rise.stages.experts.budget import Spending
 
 JOURNAL = "answers.jsonl"
+# Beside it: what another run was answered, of which this one is a fork.
+TAKEN = "answers-taken.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,16 @@ class Paid:
 
 
 class Answers:
-    """All answers of a run, of whatever process, by key. Belongs to one asyncio loop, its journal to one process."""
+    """All answers of a run, of whatever process, by key. Belongs to one asyncio loop, its journal to one process.
+
+    Answers that were taken over from another run are there as well, and count for nothing that this run spent.
+    """
 
     def __init__(self, path: Path) -> None:
         """Reads what is there."""
         self._path = path
+        taken = path.with_name(TAKEN)
+        self._taken = {row["key"]: _paid(row) for row in (read_jsonl(taken) if taken.exists() else ())}
         self._held: dict[str, Paid] = {}
         self._ended: list[tuple[str, float]] = []
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -57,11 +64,15 @@ class Answers:
 
     def get(self, key: str) -> Paid | None:
         """The call of this key, None if it was never answered."""
-        return self._held.get(key)
+        return self._held.get(key) or self._taken.get(key)
 
     def all(self) -> list[Paid]:
-        """Every answered call."""
+        """Every answered call that this run paid for."""
         return list(self._held.values())
+
+    def known(self) -> list[Paid]:
+        """Every answered call, those that were taken over included."""
+        return list((self._taken | self._held).values())
 
     def asking(self, key: str) -> AbstractAsyncContextManager[None]:
         """Keeps a call to itself, so that two problems that ask the same pay once."""
@@ -85,12 +96,17 @@ class Answers:
 
     @property
     def spent(self) -> Spending:
-        """What all answered calls cost."""
-        return sum((paid.spending for paid in self._held.values()), Spending())
+        """What all answered calls cost that this run paid for."""
+        return sum((paid.spending for paid in self.all()), Spending())
+
+    @property
+    def asked_before(self) -> bool:
+        """Whether this run has asked about a problem."""
+        return any(paid.problem for paid in self.all())
 
     def takes_pictures(self, expert: str, model: str) -> bool:
         """Whether this model is known to take pictures: it has answered a call with some."""
-        return any(p.pictures and (p.expert, p.model) == (expert, model) for p in self._held.values())
+        return any(p.pictures and (p.expert, p.model) == (expert, model) for p in self.known())
 
 
 def key_of(asked: Mapping[str, Any]) -> str:

@@ -54,16 +54,22 @@ class Budget:
     """
 
     def __init__(
-        self, caps: BudgetConfig, spent: Spending, ended: Collection[str], note: Callable[[str], None]
+        self,
+        caps: BudgetConfig,
+        spent: Spending,
+        ended: Collection[str],
+        note: Callable[[str], None],
+        *,
+        begun: bool = False,
     ) -> None:
         """`spent` is what earlier processes spent, and `ended` the caps at which they ended this stage.
 
-        `note` is told the cap that ends it now, once for each.
+        `note` is told the cap that ends it now, once for each. `begun`: calls were granted in an earlier round.
         """
         self.spent = spent
         self._caps, self._noted, self._note = caps, set(ended), note
         self._held = Spending()
-        self._granted = False
+        self._granted = begun
         self._change = asyncio.Condition()
 
     async def grant(self, need: Spending) -> None:

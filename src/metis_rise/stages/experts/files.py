@@ -14,8 +14,12 @@ from metis_rise.run import write_atomic
 
 TEMPLATES: Mapping[str, str] = {"full": "expert_full.txt.j2", "brief": "expert_brief.txt.j2"}
 HINTS: Mapping[str, str] = {"shipped": "expert_hints.yaml"}
-# Names of the run's own copies.
-_TEMPLATE, _HINTS, _SYSTEM = "expert-template.txt.j2", "expert-hints.yaml", "expert-system.txt"
+# Names of the run's own copies, by the setting.
+_COPIES: Mapping[str, str] = {
+    "template": "expert-template.txt.j2",
+    "hints": "expert-hints.yaml",
+    "system": "expert-system.txt",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,22 @@ def keep_files(config: ExpertConfig, folder: Path) -> None:
     Raises:
         InputError: one cannot be read.
     """
-    files = read_files(config)
-    if config.template not in TEMPLATES:
-        write_atomic(folder / _TEMPLATE, files.template)
-    if config.hints not in HINTS:
-        write_atomic(folder / _HINTS, files.hints)
-    if config.system not in (None, RISE):
-        write_atomic(folder / _SYSTEM, files.system or "")
+    for key, text in _own(config).items():
+        write_atomic(folder / _COPIES[key], text)
+
+
+def edited_files(config: ExpertConfig, folder: Path) -> list[str]:
+    """Settings whose file is another one today than the copy in a run's folder, as dotted keys.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    copies = {key: folder / _COPIES[key] for key in _own(config)}
+    return [
+        f"expert.{key}"
+        for key, text in _own(config).items()
+        if copies[key].exists() and copies[key].read_text(encoding="utf-8") != text
+    ]
 
 
 def kept_files(config: ExpertConfig, folder: Path) -> ExpertFiles:
@@ -59,10 +72,19 @@ def kept_files(config: ExpertConfig, folder: Path) -> ExpertFiles:
     Raises:
         InputError: one cannot be read.
     """
-    system = config.system if config.system in (None, RISE) else str(folder / _SYSTEM)
-    template = config.template if config.template in TEMPLATES else str(folder / _TEMPLATE)
-    hints = config.hints if config.hints in HINTS else str(folder / _HINTS)
-    return read_files(config.model_copy(update={"template": template, "hints": hints, "system": system}))
+    return read_files(config.model_copy(update={key: str(folder / _COPIES[key]) for key in _named(config)}))
+
+
+def _named(config: ExpertConfig) -> list[str]:
+    """The settings that name a file of the user's."""
+    shipped = {"template": config.template in TEMPLATES, "hints": config.hints in HINTS}
+    return [key for key in _COPIES if not shipped.get(key, config.system in (None, RISE))]
+
+
+def _own(config: ExpertConfig) -> dict[str, str]:
+    """The texts of the user's own files, by setting."""
+    files = read_files(config)
+    return {key: getattr(files, key) for key in _named(config)}
 
 
 def _text(key: str, setting: str, shipped: Mapping[str, str]) -> str:

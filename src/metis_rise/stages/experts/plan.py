@@ -95,7 +95,7 @@ def _measured(line: Line, problems: Sequence[Problem], questions: Questions, hel
     if entry.free:
         return line
     by_id = {problem.id: problem for problem in problems}
-    paid = [call for call in held.all() if call.expert == entry.name and call.problem in by_id]
+    paid = [call for call in held.known() if call.expert == entry.name and call.problem in by_id]
     for call in paid:
         accepted += _accepted(by_id[call.problem], [(a.text, a.whole) for a in call.answers], examine)
     if paid:

@@ -45,8 +45,12 @@ class Session(AbstractContextManager["Session"]):
         store: ImageStore,
         journal: Path,
         warn: Callable[[str], None],
+        *,
+        later: bool = False,
     ) -> None:
         """No call is made yet. `attempts` are the policy's, by problem id; `warn` is told of servers that go and come.
+
+        `later`: this is not the run's first round. What earlier rounds have spent of the budget is no error then.
 
         Raises:
             InputError: a key that is not there, or files that cannot be used.
@@ -60,7 +64,8 @@ class Session(AbstractContextManager["Session"]):
         def note(cap: str) -> None:
             self.answers.note_end(cap, caps)
 
-        budget = Budget(caps, self.answers.spent, self.answers.ended(caps), note)
+        begun = later and self.answers.asked_before
+        budget = Budget(caps, self.answers.spent, self.answers.ended(caps), note, begun=begun)
         self._endpoints: dict[str, EndpointExpert] = {
             entry.name: EndpointExpert(entry, self.questions, store, self.answers, budget, warn)
             for entry in config.endpoints

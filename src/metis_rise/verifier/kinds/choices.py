@@ -9,7 +9,14 @@ from metis_rise.problems.answers import MAX_CHOICES, letter_of, read_letters
 from metis_rise.verifier.normal import folded, normal
 
 _OPTION_WORD = re.compile(r"(?:options?|choices?|answers?)\s*:?\s+(?=\(?[A-Za-z]\)?(?![A-Za-z]))", re.IGNORECASE)
-_LETTER_AND_TEXT = re.compile(r"(?:\(([A-Za-z])\)\s*|([A-Za-z])[).:]\s*|([A-Z])\s+-\s+)(\S.*)", re.DOTALL)
+# What goes on with another letter, as `(A) or (B)`, is no text of an option.
+_LETTER_AND_TEXT = re.compile(
+    r"(?:\(([A-Za-z])\)\s*|([A-Za-z])[).:]\s*|([A-Z])\s+-\s+)"
+    r"((?![/,;&]|\([A-Z]\)|(?:or|and) )\S.*)",
+    re.DOTALL,
+)
+# Several letters without anything between them.
+_RUN = re.compile(r"[A-J]{2,10}")
 _LABEL = re.compile(r"(?:\([A-J]\)|[A-J][).:])(?! ?[+*/^=<>]|-| - )|[A-J] - ")
 
 Compare = Callable[[str, str], bool]
@@ -31,7 +38,8 @@ def same_choice(gold: str, answer: str, choices: Sequence[str] | None, same: Com
         if len(wanted) != 1:
             return False, "gold is no option"
     text = _OPTION_WORD.sub("", normal(answer), count=1)
-    given = read_letters(text)
+    run = len(wanted) > 1 and len(set(text)) == len(text) and _RUN.fullmatch(text) is not None
+    given = tuple(sorted(text)) if run else read_letters(text)
     if given is not None and (given == wanted or len(given) == 1):
         return given == wanted, "option letter"
     labelled = labelled_text(text)

@@ -19,6 +19,9 @@ def same_value(gold: Value, answer: Value, singles: Singles) -> Same:
     """Whether `answer` means `gold`, where `singles` knows of two single values; None where it is not known."""
     sets = read_real_set(gold), read_real_set(answer)
     if sets[0] is not None and sets[1] is not None and (sets[0].certain or sets[1].certain):
+        # a > b is b < a, whichever of them was taken for the variable.
+        if isinstance(gold, Relation) and isinstance(answer, Relation) and sets[0].variable != sets[1].variable:
+            return same_relation(gold, answer, singles)
         return same_real_set(sets[0], sets[1], singles)
     (gold_name, wanted), (answer_name, given) = unnamed(gold), unnamed(answer)
     named_alike = bool(gold_name) and gold_name == answer_name

@@ -12,6 +12,7 @@ from metis_rise.verifier.normal import folded
 from metis_rise.verifier.numbers import read_number
 
 _VARIABLE = re.compile(r"\\?[A-Za-z]+(?:_\w|_\{\w+\})?|[A-Za-z]\([A-Za-z]\)")
+_SIZE = re.compile(r"\|[A-Za-z]\|")
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "!=": "!="}
 _INFINITE = {r"\infty": r"\infty", r"+\infty": r"\infty", r"-\infty": r"-\infty"}
 _REALS = frozenset({r"\mathbb{r}", r"\mathbbr", "all real numbers", "all reals", "all real numbers x"})
@@ -43,7 +44,7 @@ def read_real_set(value: Value) -> RealSet | None:
         return _inequality(value)
     if isinstance(value, Listing):
         return _interval(value) if value.brackets else _conditions(value)
-    if isinstance(value, Single) and folded(value.text) in _REALS:
+    if isinstance(value, Single) and (value.text == "R" or folded(value.text) in _REALS):
         return RealSet((_Interval(r"-\infty", False, r"\infty", False),))
     return None
 
@@ -91,6 +92,8 @@ def _inequality(value: Relation) -> RealSet | None:
     if not all(sign in _FLIPPED for sign in signs) or len(signs) > 2:
         return None
     if len(signs) == 1:
+        if _SIZE.fullmatch(sides[0]):
+            return _around_zero(sides[0].strip("|"), signs[0], sides[1])
         if _VARIABLE.fullmatch(sides[0]) and not _mentions(sides[1], sides[0]):
             return _half_line(sides[0], signs[0], _end(sides[1]))
         if _VARIABLE.fullmatch(sides[1]) and not _mentions(sides[0], sides[1]):
@@ -104,6 +107,17 @@ def _inequality(value: Relation) -> RealSet | None:
         return None
     interval = _Interval(_end(sides[0]), signs[0] == "<=", _end(sides[2]), signs[1] == "<=")
     return RealSet((interval,), sides[1])
+
+
+def _around_zero(variable: str, sign: str, end: str) -> RealSet | None:
+    """`|x| < 3` and the like, with a positive number."""
+    number = read_number(end)
+    if number is None or number.value <= 0 or sign == "!=":
+        return None
+    if sign[0] == "<":
+        return RealSet((_Interval(f"-{end}", sign == "<=", end, sign == "<="),), variable)
+    below, above = _half_line(variable, sign.replace(">", "<"), f"-{end}"), _half_line(variable, sign, end)
+    return RealSet(below.intervals + above.intervals, variable)
 
 
 def _mentions(text: str, variable: str) -> bool:

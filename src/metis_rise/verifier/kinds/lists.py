@@ -28,6 +28,8 @@ def same_listing(gold: Listing, answer: Listing, same: Callable[[Value, Value], 
         return in_order(wanted.values, given.values, same) if fits else False
     if brackets <= _UNORDERED:
         return _in_any_order(gold, wanted, given, same)
+    if (wanted.base or given.base) and gold.brackets != answer.brackets:
+        return False  # x = 2, 3 is two values of x, (2, 3) is a point
     agree = _brackets_agree(gold.brackets, answer.brackets, len(wanted.values))
     return in_order(wanted.values, given.values, same) if agree else False
 

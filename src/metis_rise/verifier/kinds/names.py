@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from metis_rise.verifier import algebra
 from metis_rise.verifier.kinds.singles import same_single, value_of
 from metis_rise.verifier.kinds.values import Listing, Relation, Value, read_value
 from metis_rise.verifier.normal import tight
@@ -26,9 +27,13 @@ def unnamed(value: Value) -> tuple[str, Value]:
     r"""The name that `value` gives to something ("" if none) and the value of it.
 
     Of a chain `x = 2 + 3 = 5`, or one of numbers only such as `\frac{4}{6} = \frac{2}{3} \approx 0.67`, the last exact
-    member; an equation that is no chain of a name or of numbers, and a chain that is false, stays what it is.
+    member, also over other names and formulas (`S = \frac{1}{2}ah = 6`); an equation that is no chain of a name or of
+    numbers, and a chain that is false, stays what it is.
     """
     if not isinstance(value, Relation) or not set(value.signs) <= {"=", "~", "in"}:
+        return "", value
+    # x \in (1, 2) is an interval, never the point that (1, 2) may be.
+    if value.signs == ("in",) and not value.sides[1].endswith("}"):
         return "", value
     exact = value.sides[: value.signs.index("~") + 1] if "~" in value.signs else value.sides
     name = _as_name(exact[0])
@@ -37,7 +42,7 @@ def unnamed(value: Value) -> tuple[str, Value]:
         return (name, read_value(value.sides[1])) if len(value.sides) == 2 else ("", value)
     if not name and len(exact) == 2 and _as_name(exact[1]) and not _as_name(exact[0]):
         return _as_name(exact[1]), read_value(exact[0])
-    said = exact[1:] if name else exact
+    said = _without_formulas(name, exact[1:]) if name else exact
     if not _all_same(said) or not all(_is_about(said[-1], about) for about in value.sides[len(exact) :]):
         return "", value
     return name, read_value(said[-1])
@@ -74,6 +79,19 @@ def _as_name(text: str) -> str:
     if text == r"\pi" or not _NAME.fullmatch(text) or _DENIAL.search(text):
         return ""
     return tight(text)
+
+
+def _without_formulas(name: str, said: tuple[str, ...]) -> tuple[str, ...]:
+    """What a chain says of `name`; where it ends in a number, without what has other variables."""
+    if value_of(said[-1]) is None:
+        return said
+    return *(text for text in said[:-1] if not _is_about_others(text, name)), said[-1]
+
+
+def _is_about_others(text: str, name: str) -> bool:
+    expression = algebra.read(text)
+    variables = frozenset() if expression is None else expression.variables
+    return name not in variables and (bool(variables) or _as_name(text) not in ("", name))
 
 
 def _all_same(texts: tuple[str, ...]) -> bool:

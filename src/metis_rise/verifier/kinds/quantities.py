@@ -54,6 +54,7 @@ class Quantity:
 
 def read_quantity(text: str) -> Quantity:
     """`text` (already `normal`) with its unit set apart, if it has one that is known or counts things."""
+    text = text.removesuffix(" old")
     currency = _CURRENCY.fullmatch(text)
     if currency:
         return Quantity(currency["sign"] + currency["body"], read_unit(currency["unit"].rstrip(".").lower()))

@@ -79,7 +79,14 @@ def _proportional(gold: Relation, answer: Relation) -> Same:
     # Between numbers only, `3 = 5` and `2 = 5` are both false, but they do not say the same.
     if algebra.constant(left) is not None or algebra.constant(right) is not None:
         return None
-    return algebra.proportional(left, right, positive=gold.signs[0] in ("<", "<="))
+    found = algebra.proportional(left, right, positive=gold.signs[0] in ("<", "<="))
+    # x = x is true, as y = y is, but it does not say the same.
+    return None if found and _is_identity(gold) else found
+
+
+def _is_identity(relation: Relation) -> bool:
+    first, second = (algebra.read(side) for side in relation.sides)
+    return first is not None and second is not None and algebra.same(first, second) is True
 
 
 def _difference(relation: Relation) -> algebra.Expression | None:

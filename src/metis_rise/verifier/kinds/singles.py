@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from metis_rise.verifier import algebra
+from metis_rise.verifier.kinds.bases import same_in_base
 from metis_rise.verifier.kinds.matching import Same
 from metis_rise.verifier.kinds.moments import same_moment, same_ratio
 from metis_rise.verifier.kinds.quantities import Quantity, factor_between, read_quantity
@@ -16,6 +17,9 @@ from metis_rise.verifier.numbers import Number, read_number, same_number
 
 _DECIMAL_COMMA = re.compile(r"-?[0-9]+,[0-9]{1,2}|-?[0-9]+,[0-9]{4,}")
 _PLAIN_DECIMAL = re.compile(r"-?[0-9]+\.[0-9]+")
+_TIMES = re.compile(r" |\\(?:cdot|times)(?![A-Za-z])|\*")
+_PRODUCT = re.compile(rf"[A-Za-z]{{2,8}}|[A-Za-z](?:(?:{_TIMES.pattern}){{1,3}}[A-Za-z]){{1,7}}")
+_OPTIONS = "abcdefghij"
 _REMEMBERED = 4096
 
 
@@ -28,11 +32,13 @@ def same_single(gold: str, answer: str) -> Same:
     numbers = read_number(gold), read_number(answer)
     if numbers[0] is not None and numbers[1] is not None:
         return same_number(numbers[0], numbers[1])
-    if tight(gold) == tight(answer):
+    if tight(gold) == tight(answer) or _same_letters(gold, answer):
         return True
-    moment = same_moment(gold, answer)
-    if moment is not None:
-        return moment
+    known = same_moment(gold, answer)
+    if known is None:
+        known = same_in_base(gold, answer)
+    if known is not None:
+        return known
     gold, answer = named_number(gold) or gold, named_number(answer) or answer
     if has_words(gold) and same_words(gold, answer):
         return True
@@ -52,7 +58,7 @@ def same_comma_decimal(gold: str, answer: str) -> bool:
 
 def _same_quantity(gold: Quantity, answer: Quantity, gold_text: str, answer_text: str) -> Same:
     factor = factor_between(gold, answer)
-    if factor is None:
+    if factor is None or gold_text.endswith("%") or answer_text.endswith("%"):
         return False
     # A gold `5m` may be 5 times m, and then is not 5; an answer of 5 m to a gold of 5 is.
     if (not gold.sure and answer.bare) or (not answer.sure and gold.bare and read_number(answer.body) is None):
@@ -73,12 +79,21 @@ def _same_body(gold: str, answer: str) -> Same:
     numbers = read_number(gold), read_number(answer)
     if numbers[0] is not None and numbers[1] is not None:
         return same_number(numbers[0], numbers[1])
-    words = has_words(gold), has_words(answer)
-    if any(words) or (len(gold) == len(answer) == 1 and gold.isalpha()):
+    if len(gold) == len(answer) == 1 and gold.isalpha():
+        # R and r are two things, but a small letter may be meant for an option.
+        return gold in _OPTIONS and answer == gold.upper()
+    if has_words(gold) or has_words(answer):
         return same_words(gold, answer)
     if not _cases_matter(gold) and same_words(gold, answer):
         return True
     return _same_expression(gold, answer)
+
+
+def _same_letters(gold: str, answer: str) -> bool:
+    r"""Whether both are the same letters, with or without signs of multiplication: `xy`, `x y`, `x \cdot y`."""
+    if not _PRODUCT.fullmatch(gold) or not _PRODUCT.fullmatch(answer):
+        return False
+    return _TIMES.sub("", gold) == _TIMES.sub("", answer)
 
 
 def _cases_matter(text: str) -> bool:

@@ -28,6 +28,8 @@ _SET_BUILDER = outside(r"[|:]")
 _BUILDER_VARIABLE = re.compile(r"[A-Za-z](?: ?\\in ?\\mathbb\{?R\}?)?")
 _PLUS_MINUS = re.compile(r"\\(?:pm|mp)(?![A-Za-z]) ?")
 _POINT = re.compile(r"(?P<name>[A-Z]'?) ?(?P<place>\(.*,.*\))", re.DOTALL)
+_PART = re.compile(r"(?:^|(?<=[ ,;]))\(([a-h]|[1-8]|i{1,3}|iv)\)")
+_PART_LABELS = tuple(tuple(labels.split()) for labels in ("a b c d e f g h", "1 2 3 4 5 6 7 8", "i ii iii iv"))
 _ENVIRONMENT = r"[pbvBV]?matrix|smallmatrix|array|cases|aligned|align\*?"
 _MATRIX = re.compile(
     r"(?:(?P<name>[A-Za-z](?:_\w)?|\\vec\{?[A-Za-z]\}?) ?= ?)?(?P<factor>[^&,;=<>]{0,40}?) ?"
@@ -93,7 +95,7 @@ def read_value(text: str, *, bracketed: bool = False, depth: int = 0) -> Value:
         return Single(text)
     if depth > _MAX_DEPTH or (not bracketed and read_number(text) is not None) or read_date(text) is not None:
         return Single(text)
-    for reader in (_matrix, _listing, _relation, _union, _in_brackets):
+    for reader in (_matrix, _parts, _listing, _relation, _union, _in_brackets):
         value = reader(text, bracketed, depth)
         if value is not None:
             return value
@@ -103,13 +105,30 @@ def read_value(text: str, *, bracketed: bool = False, depth: int = 0) -> Value:
     return _plus_minus(text)
 
 
+def _parts(text: str, bracketed: bool, depth: int) -> Value | None:
+    """`(a) 5, (b) 7` as the list `a = 5, b = 7`."""
+    labels = tuple(match[1] for match in _PART.finditer(text)) if text[0] == "(" else ()
+    names = next((_PART_LABELS[0][: len(labels)] for known in _PART_LABELS if known[: len(labels)] == labels), ())
+    said = [part.strip(" ,;").removesuffix(" and").rstrip(" ,;") for part in _PART.split(text)[2::2]]
+    if len(names) < 2 or not all(said):
+        return None
+    return Listing("", tuple(Relation(pair, ("=",)) for pair in zip(names, said, strict=True)))
+
+
 def _listing(text: str, bracketed: bool, depth: int) -> Value | None:
     tight = bracketed and not pieces(text, _COMMA_SPACE)[1]
     parts, cuts = pieces(text, _TIGHT if tight else _LOOSE)
     if len(parts) == 1 or len(parts) > MAX_ITEMS or not all(parts):
         return None
     words = frozenset(word for cut in cuts for word in ("and", "or") if cut.endswith(word))
-    return Listing("", tuple(read_value(part, depth=depth + 1) for part in parts), words)
+    items = tuple(read_value(part, depth=depth + 1) for part in parts)
+    return Listing("", items if bracketed else _apart(items), words)
+
+
+def _apart(items: tuple[Value, ...]) -> tuple[Value, ...]:
+    r"""`\pm 1` as the two values that it is in a set or a bare list."""
+    pairs = (item.items if isinstance(item, Listing) and not item.brackets else (item,) for item in items)
+    return tuple(value for pair in pairs for value in pair)
 
 
 def _relation(text: str, bracketed: bool, depth: int) -> Value | None:
@@ -165,9 +184,12 @@ def _in_brackets(text: str, bracketed: bool, depth: int) -> Value | None:
         condition = _set_builder(inside)
         if condition is not None:
             return read_value(condition, depth=depth + 1)
+    signs = _both_signs(text) if brackets == "()" and "," in inside else None
+    if signs is not None:
+        return Listing("", tuple(read_value(signed, depth=depth + 1) for signed in signs))
     value = read_value(inside, bracketed=True, depth=depth + 1)
     if isinstance(value, Listing) and not value.brackets and "or" not in value.words:
-        return Listing(brackets, value.items, value.words)
+        return Listing(brackets, _apart(value.items) if brackets == "{}" else value.items, value.words)
     return value if brackets in ("()", "[]", "{}") else None
 
 
@@ -179,12 +201,17 @@ def _set_builder(inside: str) -> str | None:
 
 
 def _plus_minus(text: str) -> Value:
-    signs = _PLUS_MINUS.findall(text)
-    if len(signs) != 1:
-        return Single(text)
+    signs = _both_signs(text)
+    return Single(text) if signs is None else Listing("", tuple(map(Single, signs)))
+
+
+def _both_signs(text: str) -> tuple[str, str] | None:
+    """`text` with its only plus-or-minus sign as plus and as minus."""
+    if len(_PLUS_MINUS.findall(text)) != 1:
+        return None
     before, after = _PLUS_MINUS.split(text)
-    plus = before + (after if not before.strip() or before.rstrip()[-1] in "({" else f"+{after}")
-    return Listing("", (Single(plus), Single(f"{before}-{after}")))
+    plus = before + (after if not before.strip() or before.rstrip()[-1] in "({," else f"+{after}")
+    return plus, f"{before}-{after}"
 
 
 def _matrix(text: str, bracketed: bool, depth: int) -> Value | None:

@@ -37,6 +37,11 @@ _NAMED = {name: value for value, name in enumerate(_SMALL)} | {
     for tens, name in enumerate(_TENS)
     for value, rest in enumerate(["", *_SMALL[1:10]])
 }
+_ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
+_ORDINAL = re.compile(r"(?<![0-9a-z])(10|[1-9])(?:st|nd|rd|th)(?![a-z])")
+_PARTS = {name: value for value, name in enumerate(_ORDINALS, 1) if value > 2}
+_PARTS |= {"half": 2, "halve": 2, "quarter": 4}
+_SHARE = re.compile(rf"(an?|{'|'.join(_SMALL[1:11])})[ -]({'|'.join(_PARTS)})s?")
 _MIN_PLURAL = 5
 
 
@@ -51,7 +56,7 @@ def has_words(text: str) -> bool:
 def same_words(gold: str, answer: str) -> bool:
     """Whether two already `normal` texts say the same; a plural of a word of five letters or more does."""
     first, second = _plain(gold), _plain(answer)
-    if not first or not second:
+    if not first or not second or (_is_segment(gold) != _is_segment(answer) and first not in _SYNONYM):
         return False
     if first == second or _SYNONYM.get(first, first) == _SYNONYM.get(second, second):
         return True
@@ -61,11 +66,21 @@ def same_words(gold: str, answer: str) -> bool:
 
 
 def named_number(text: str) -> str | None:
-    """The digits of a number below a hundred that is written as a word (`twenty-one`), or None."""
-    value = _NAMED.get(text.casefold().replace(" ", "-"))
-    return None if value is None else str(value)
+    """The digits of a number below a hundred that is written in words (`twenty-one`, `ten percent`, `two thirds`)."""
+    share = _SHARE.fullmatch(text.casefold())
+    if share:
+        return f"{1 if share[1][0] == 'a' else _NAMED[share[1]]}/{_PARTS[share[2]]}"
+    number = text.casefold().removesuffix(" percent")
+    value = _NAMED.get(number.replace(" ", "-"))
+    return None if value is None else f"{value}{'%' * (len(number) < len(text))}"
+
+
+def _is_segment(text: str) -> bool:
+    """Whether `text` is two capitals, such as the segment AB."""
+    return len(text) == 2 and text.isalpha() and text.isupper()
 
 
 def _plain(text: str) -> str:
     text = _PUNCTUATION.sub("", _ARTICLE.sub("", _HYPHEN.sub(" ", text.casefold())))
+    text = _ORDINAL.sub(lambda match: _ORDINALS[int(match[1]) - 1], text)
     return folded(" ".join(text.split()))

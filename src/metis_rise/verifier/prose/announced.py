@@ -14,10 +14,16 @@ _HEAD = re.compile(
     r"\b(?:answers?|(?:correct|right|best)\s(?:option|choice))\b[*_\"')]{0,4}\s{0,4}"
     r"(?:(?:to|for|of|in|that)\s[^.:\n]{1,80}?\s)?"
     r"(?:(?:is|are|was|were|equals|(?:will|would|should|must)\sbe)\b|[:=\uff1a\n]|(?=\$|\\\(|\\\[))[\s:*_\"'`]{0,8}"
+    r"|^#{4}\s{1,4}(?=\S[^\n]{0,60}\Z)"
     r"|(?:\u7b54\u6848|\u6545\u9009)\s{0,4}[\u662f\u4e3a:\uff1a]?\s{0,4}",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 _MAX_ANNOUNCED = 400
+# "If the answer were 5", "it is not true that the answer is 5".
+_SUPPOSED = re.compile(
+    r"\b(?:if|whether|suppose|assum(?:e|ing)|not\s(?:true|sure|clear|certain))(?:\sthat)?(?:\s(?:the|a|final)){0,2}\s$",
+    re.IGNORECASE,
+)
 # Talk about an answer that was given before.
 _COMMENT = re.compile(
     r"(?:correct|right|wrong|incorrect|verified|as\sfollows|found|given|obtained|reasonable|consistent|based)\b",
@@ -33,12 +39,15 @@ _ALSO = re.compile(r"\s{0,4}(?:,|;|and\b|or\b|\\quad)")
 _NUMBER = re.compile(r"[\d$]|\\\(")
 _UNIT = re.compile(r"(?:(?:square|cubic)\s)?[^\W\d_]+(?:\sper\s[^\W\d_]+)?")
 _SHORT = 4
+_SUPPOSED_CHARS = 40
 
 
 def announced(text: str, shape: Shape, choices: Sequence[str] | None) -> Extraction | None:
     """The last answer that `text` announces, None where it announces none."""
     for head in reversed(list(_HEAD.finditer(text))):
         said = text[head.end() : head.end() + _MAX_ANNOUNCED].lstrip()
+        if _SUPPOSED.search(text, max(0, head.start() - _SUPPOSED_CHARS), head.start()) or _is_asked(said):
+            continue
         if said and not (shape in (Shape.VALUE, Shape.LIST) and _COMMENT.match(said)):
             return _read(said, shape, choices)
     return None
@@ -70,6 +79,11 @@ def _with_rest(said: str, end: int, content: str) -> str:
 def _sentence(said: str) -> str:
     end = SENTENCE_END.search(said)
     return (said if end is None else said[: end.start()]).strip(" \t*_\"'`")
+
+
+def _is_asked(said: str) -> bool:
+    end = SENTENCE_END.search(said)
+    return end is not None and end[0] in "?\uff1f"
 
 
 def _clause(sentence: str) -> str:

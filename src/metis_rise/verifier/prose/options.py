@@ -13,16 +13,18 @@ _LETTER = r"(?:\(\s?[A-Za-z]\s?\)|\[[A-Z]\]|[A-Z](?![A-Za-z'\u2019]))"
 _DRESS = re.compile(
     r"[\s*_\"'`$:]{0,8}(?:\\(?:text|textbf|mathrm|mathbf)\s?\{\s?)?(?:option|choice)?\s{0,4}", re.IGNORECASE
 )
-_LETTERS = re.compile(rf"{_LETTER}(?:(?:\s?[,;&/]\s?|,?\s(?:and|or)\s|\s?,\s?(?:and|or)\s){_LETTER}){{0,26}}")
+_LETTERS = re.compile(rf"{_LETTER}(?:(?:\s?[,;&/]\s?|,?\s(?:and|or)\s|\s?,\s?(?:and|or)\s|\s?(?=\()){_LETTER}){{0,26}}")
 # What follows a bare letter that names an option; "A triangle" and "B lies on" name none.
 _AFTER = re.compile(
     r"[*_\"'`$}]{0,4}(?:\s{0,4}(?:$|[.,:;)\]\n(\u2013\u2014-]|\\)"
     r"|\s{1,4}(?:because|since|as|for|with|which|is|was|option|choice)\b)",
     re.IGNORECASE,
 )
+_REFUSED = re.compile(r"[\s)*_]{0,4}(?:is|was)(?:n['\u2019]t|\s(?:not|wrong|incorrect|false))\b", re.IGNORECASE)
 _NAMED = re.compile(
     r"\((?P<bracketed>[A-Z])\)"
     r"|\b(?i:options?|choices?|answer|choose|select|pick)\s{1,4}\(?(?P<called>[A-Z])\)?(?![A-Za-z'\u2019])"
+    r"|\b(?i:is|it['\u2019]s|be|think|guess)\s{1,4}\(?(?P<said>[A-Z])\)?[.\s*_]{0,8}$"
     r"|^[\s*_#>]{0,8}(?P<alone>[A-Z])[.):]?[\s*_]{0,8}$",
     re.MULTILINE,
 )
@@ -45,7 +47,7 @@ def leading_option(text: str, choices: Sequence[str] | None) -> Extraction | Non
     start = _DRESS.match(text)
     assert start is not None
     letters = _LETTERS.match(text, start.end(), start.end() + _MAX_LETTERS)
-    if letters is None:
+    if letters is None or _REFUSED.match(text, letters.end()):
         return None
     if letters[0][-1] not in ")]" and not _AFTER.match(text, letters.end()):
         return None

@@ -63,11 +63,11 @@ def read_prose(text: str, shape: Shape, choices: Sequence[str] | None, whole: Ru
 def _option(text: str, choices: Sequence[str] | None, whole: Rule | None) -> Extraction:
     if option := leading_option(text, choices):
         return option
-    if whole is not None and _bare(text):
-        return Extraction(text, whole)
     letter = named_letter(text)
     if letter.rule is not Rule.NO_ANSWER:
         return letter
+    if whole is not None and _bare(text):
+        return Extraction(text, whole)
     if choices:
         sentence = last_sentence(text)
         named = named_text(sentence, choices)

@@ -12,11 +12,19 @@ from metis_rise.verifier.prose.sentences import FORMULA, formula_of
 _TOGETHER = re.compile(r"\s{0,4}(?:,|;|,?\s{0,4}(?:and|or)|\\quad)\s{0,4}")
 # Words before a value, or after it, with which it is not said to be the answer.
 _HEDGED = re.compile(
-    r"(?:\b(?:not|never|than|at\s(?:least|most)|under|above|below|or|either|if|maybe|perhaps|possibly)|n't)"
+    r"(?:\b(?:not|cannot|never|than|at\s(?:least|most)|under|above|below|or|either|if|maybe|perhaps|possibly)|n't)"
     r"(?:\s(?:be|a|an))?\W{0,4}$",
     re.IGNORECASE,
 )
-_OR_ELSE = re.compile(r"\W{0,4}or\b", re.IGNORECASE)
+_OR_ELSE = re.compile(
+    r"\W{0,4}(?:or\b|(?:is|was|are|were)(?:n't|\s(?:not|never|wrong|incorrect|false|impossible))\b)", re.IGNORECASE
+)
+# A denial in the clause of a value: "I am not sure whether it is 5".
+_DENIED = re.compile(
+    r"(?:\b(?:not|never|cannot|whether)|n't)\b(?:(?!\b(?:so|thus|hence|therefore|but|and|then|because|is)\b)[^,;:]){0,80}"
+    r"(?:\b(?:is|are|be|was)\s)?$",
+    re.IGNORECASE,
+)
 # Without "one", which is more often a pronoun.
 _WORDS = {"zero": 0, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 _WORDS |= {"eleven": 11, "twelve": 12, "fifteen": 15, "twenty": 20}
@@ -33,6 +41,7 @@ def last_value(sentence: str) -> Extraction:
     if (
         found is None
         or _HEDGED.search(sentence[max(0, found[0] - 24) : found[0]])
+        or _DENIED.search(sentence[max(0, found[0] - 100) : found[0]])
         or _OR_ELSE.match(sentence, found[1])
     ):
         return Extraction(None, Rule.NO_ANSWER)
