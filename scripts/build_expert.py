@@ -1,4 +1,4 @@
-"""Builds the tiny expert: `python scripts/build_expert.py OUT` (10 minutes on a core, seeded, resumable by phase).
+"""Builds the tiny expert: `python scripts/build_expert.py OUT` (8 minutes of a core, seeded, resumable by phase).
 
 An expert as one meets them: larger than the policy, good at what that cannot do, and imperfect. The shipped base,
 widened, learns the two held-back families from the pre-training split alone, asked by the code that asks experts, with
