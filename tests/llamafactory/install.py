@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from separate import TORCH, Environment
 
 LLAMAFACTORY = "llamafactory==0.9.5"
-# torch is there already and torchvision has no build for it; the others are for its web pages and its API, or other hubs.
+# torch is there already and torchvision has no build for it; the others are for its web pages, its API or other hubs.
 NOT_FROM_METADATA = {"torch", "torchaudio", "torchvision", "gradio", "fastapi", "uvicorn", "sse-starlette"}
 NOT_FROM_METADATA |= {"modelscope", "hf-transfer", "matplotlib"}
 
