@@ -39,7 +39,7 @@ class Arm:
 
 ARMS = (
     Arm("self", "+ self", [SELF | {"replay": 1.0}]),
-    Arm("expert-bare", "+ expert, no replay", [EXPERT | {"replay": 0.0}]),
+    Arm("bare", "+ expert, no replay", [EXPERT | {"replay": 0.0}]),
     Arm("expert", "+ expert, replay", [EXPERT | {"replay": 2.0}]),
     Arm(
         "shuffled",
@@ -82,7 +82,9 @@ def _seed(root: Path, seed: int) -> Iterator[dict[str, Any]]:
     for arm in ARMS:
         stages = [dict(stage) for stage in arm.stages]
         stages[-1]["epochs"] = _epochs(run, stages[-1], sft.trained)
-        made = _rise(root, f"{name}-{arm.name}", seed, f"sft.stages={json.dumps(stages)}", source=run)
+        # What an arm does to the model is the question, also where a run would rather go back.
+        settings = (f"sft.stages={json.dumps(stages)}", "sft.roll_back=false")
+        made = _rise(root, f"{name}-{arm.name}", seed, *settings, source=run)
         yield _row(seed, arm.title, made, "rise", [rl, diagnosis, _sft(made)])
     yield _row(seed, STAGED, run, "rise", [rl, diagnosis, sft])
 

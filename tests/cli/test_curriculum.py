@@ -41,6 +41,9 @@ def test_a_stage_that_ruins_the_model_is_rolled_back_and_ends_the_curriculum(tmp
     result = done(run / "5-sft")
     assert [stage["name"] for stage in result["stages"]] == ["self"] and result["stages"][0]["rolled_back"]
     assert result["taken"] == "the RL model"
+    scores = {(row["stage"], row["step"]): row["values"] for row in read_jsonl(run / "metrics.jsonl")}
+    best = done(run / "1-rl")["best_step"]
+    assert scores["sft-dev", 0] == scores["rl-dev", best] != scores["sft-dev", 1]
     rl, final = (load_file(run / stage / "model" / "model.safetensors") for stage in ("1-rl", "5-sft"))
     assert all(rl[name].equal(final[name]) for name in rl)
     # The very same ruin, asked to go on, is what ends up in the model.

@@ -125,7 +125,7 @@ def sft_figures(run: RunData) -> list[Figure]:
         *_figure("Held-out solution loss", "nats per token", [Series("held out", "third", held_out, True)], number),
         *_figure(
             "Dev accuracy",
-            "share right, after each curriculum stage",
+            "share right, after RL (0) and after each curriculum stage",
             [
                 Series(mode, colour, _points(run.metrics, "sft-dev", mode), dots=True)
                 for mode, colour in zip(MODES, _LINE_COLOURS, strict=False)

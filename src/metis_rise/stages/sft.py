@@ -63,8 +63,12 @@ def run(shop: Workshop) -> dict[str, Any]:
 
 
 def _after_rl(shop: Workshop) -> _Made:
+    """The model to start from; what RL scored it with on dev becomes the first point of SFT's own curve."""
     step = shop.run.stage("rl").result()["best_step"]
-    return _Made(shop.model_after("rl"), RL_MODEL, dev_score(shop, "rl-dev", step))
+    if not shop.run.metrics(DEV):
+        (row,) = (row for row in shop.run.metrics("rl-dev") if row["step"] == step)
+        shop.run.metric(DEV, 0, row["values"])
+    return _Made(shop.model_after("rl"), RL_MODEL, dev_score(shop, DEV, 0))
 
 
 def _fell(shop: Workshop, last: _Made, best: _Made) -> str:
