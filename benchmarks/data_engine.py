@@ -4,7 +4,7 @@
 
 Every arm gets the same number of generated plus trained completion tokens, up to a step or an epoch. RL, diagnosis and
 examples of a seed are shared (`rise run --from`); what differs is the curriculum, or more RL instead of it. Interrupt
-it and start it again as you like: runs that are done are not repeated. About 15 minutes a seed on one core.
+it and start it again as you like: runs that are done are not repeated. Some 20 minutes a seed on one core.
 """
 
 from __future__ import annotations
