@@ -89,6 +89,10 @@ def test_an_unknown_key_in_a_file_names_the_file(tmp_path: Path):
         ("expert.experts=[{name: a, url: 'http://h/v1'}]", "expert.experts.0.model = null: must be given"),
         ("expert.experts=[{name: world, model: m}]", "expert.experts.0.model = 'm': must be left out for 'world'"),
         (
+            "expert.experts=[{name: a, url: 'http://h/v1', model: m, samples: 2, temperatures: [0.0]}]",
+            "expert.experts.0.samples = 2: must be 1 with a temperature of 0",
+        ),
+        (
             "expert.experts=[{name: world}, {name: world}]",
             "expert.experts = 'world, world': must name each expert once",
         ),

@@ -74,6 +74,10 @@ class ExpertEntry(Part):
                 raise fault(key, value, f"must be given for the endpoint {self.name!r} (free experts: world, solution)")
             if self.free and value is not None:
                 raise fault(key, value, f"must be left out for {self.name!r}, which is free; an endpoint needs a name")
+        if self.samples > 1 and 0 in self.temperatures:
+            raise fault(
+                "samples", self.samples, "must be 1 with a temperature of 0, which gives the same answer each time"
+            )
         return self
 
 
