@@ -14,7 +14,7 @@ from metis_rise.errors import InputError
 from metis_rise.types import AnswerType
 from metis_rise.verifier.equivalence import equivalent
 from metis_rise.verifier.extract import extract
-from metis_rise.verifier.format import is_well_formed
+from metis_rise.verifier.format import format_fault
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -38,7 +38,7 @@ def test_completions_have_the_format_and_end_in_the_answer():
     for number in range(20):
         pair = make_pair(SIMPLE, number)
         text = make_completion(pair, number)
-        assert is_well_formed(text)
+        assert format_fault(text) is None
         assert extract(text, choices=pair.choices).answer == pair.answer
 
 

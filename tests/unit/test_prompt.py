@@ -9,7 +9,7 @@ import pytest
 from metis_rise.errors import InputError
 from metis_rise.problems.prompt import arrange, build_messages, load_system
 from metis_rise.types import AnswerType, Problem
-from metis_rise.verifier.format import is_well_formed
+from metis_rise.verifier.format import format_fault
 
 IMAGE = {"type": "image"}
 
@@ -85,7 +85,7 @@ def test_the_shipped_system_prompt_asks_for_the_format_that_the_verifier_wants()
     system = load_system("rise")
     assert system is not None
     example = system.splitlines()[-1]
-    assert is_well_formed(example)
+    assert format_fault(example) is None
 
 
 def test_system_prompt_from_a_file(tmp_path: Path) -> None:

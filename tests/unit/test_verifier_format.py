@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from metis_rise.problems.prompt import load_system
 from metis_rise.verifier.boxes import boxes
-from metis_rise.verifier.format import Fault, format_fault, is_well_formed, repeats_example
+from metis_rise.verifier.format import Fault, format_fault, repeats_example
 
 GOOD = r"<think> 3 + 4 = 7 </think><answer>\boxed{7}</answer>"
 
@@ -24,7 +24,7 @@ GOOD = r"<think> 3 + 4 = 7 </think><answer>\boxed{7}</answer>"
     ],
 )
 def test_well_formed(text: str) -> None:
-    assert is_well_formed(text)
+    assert format_fault(text) is None
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_well_formed(text: str) -> None:
 )
 def test_not_well_formed(text: str, fault: Fault) -> None:
     assert format_fault(text) is fault
-    assert not is_well_formed(text)
+    assert format_fault(text) is not None
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_not_well_formed(text: str, fault: Fault) -> None:
     ],
 )
 def test_the_prompt_s_example_is_told_from_an_answer(text: str, repeated: bool) -> None:
-    assert is_well_formed(text)
+    assert format_fault(text) is None
     assert repeats_example(text) == repeated
 
 
@@ -84,7 +84,7 @@ def test_the_shipped_prompt_s_own_example_is_known() -> None:
 
 @given(st.integers(0, len(GOOD) - 1))
 def test_no_cut_completion_is_well_formed(length: int) -> None:
-    assert not is_well_formed(GOOD[:length])
+    assert format_fault(GOOD[:length]) is not None
 
 
 @pytest.mark.parametrize(
@@ -138,4 +138,4 @@ def test_every_box_found_in_any_text_is_in_it(text: str) -> None:
 def test_long_hostile_texts_are_read_to_the_end(unit: str) -> None:
     text = unit * 20_000
     assert boxes(text + r"\boxed{7}")[-1] == "7"
-    assert not is_well_formed(text)
+    assert format_fault(text) is not None

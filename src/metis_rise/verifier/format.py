@@ -51,11 +51,6 @@ def format_fault(text: str) -> Fault | None:
     return Fault.BOXES if len(found) > 1 else None
 
 
-def is_well_formed(text: str) -> bool:
-    """Whether `text` has the RISE format: see `format_fault`."""
-    return format_fault(text) is None
-
-
 def repeats_example(text: str) -> bool:
     """Whether a well-formed `text` has the reasoning or the result of the shipped system prompt's example."""
     reasoning, result = _parts(text)

@@ -28,17 +28,6 @@ def bounded(value: Exact) -> Exact:
     return value.numerator if value.denominator == 1 else value
 
 
-def reciprocal(value: Exact) -> Exact:
-    """1 / `value`.
-
-    Raises:
-        OutOfReachError: when `value` is 0.
-    """
-    if value == 0:
-        raise OutOfReachError
-    return bounded(Fraction(value.denominator, value.numerator))
-
-
 def power(base: Exact, exponent: Exact) -> Exact | None:
     """`base` to the `exponent`; None where that is not rational, or has more than `MAX_BITS` bits.
 
