@@ -188,6 +188,11 @@ def test_options_that_are_parts_of_each_other_or_numbers_or_everyday_words() -> 
         ("5", LONG + "So x=5 is not a solution.", None, "no answer"),
         ("5", LONG + "As 4 is not a prime, it is 5.", "5", "last number"),
         ("5", LONG + "4 is not a prime so it is 5.", "5", "last number"),
+        ("12", "The surface area is 109603.88 mm^2.", "109603.88 mm^2", "last number"),
+        ("12", "Its area is 12 cm^{2}.", "12 cm^2", "last number"),
+        ("12", "It falls at 9.8 m/s^2, we found.", "9.8 m/s^2", "last number"),
+        ("12", "So we get 4 x^2.", "4 x^2", "last number"),
+        ("12", "The result is x^2.", "x^2", "last number"),
     ],
 )
 def test_lenient_values(gold: str, text: str, answer: str | None, rule: str) -> None:

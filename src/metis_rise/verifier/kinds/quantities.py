@@ -29,7 +29,7 @@ _NO_NOUN_WORDS = (
 )
 _NO_NOUN = frozenset(_NO_NOUN_WORDS.split())
 _MAX_STARTS = 12
-_WORDS_AFTER = re.compile(r"(?:[ \t~-]?(?:[A-Za-z]|[\u00b2\u00b3/^]|(?<=\^)[1-4]){1,20}){1,4}")
+_WORDS_AFTER = re.compile(r"(?:[ \t~-]?(?:[A-Za-z]|[\u00b2\u00b3/^]|(?<=\^)(?:[1-4]|\{[1-4]\})){1,20}){1,4}")
 _SCALES_AND_SHARES = frozenset({"hundred", "thousand", "million", "billion", "trillion", "dozen", "percent", "pct"})
 _NO_UNIT_IN_PROSE = frozenset({"in", "A", "a", "unit", "units"})
 

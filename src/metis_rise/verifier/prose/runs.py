@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from metis_rise.verifier.kinds.units import read_unit
+from metis_rise.verifier.normal import normal
+
 _TOKEN = re.compile(r"\S+")
 _VALUED = re.compile(r"\d|[\u03c0\u221a\u221e]|\\(?:pi|sqrt|frac|infty)")
 _WORD = re.compile(r"[^\w\\]*[^\W\d_]{2,}[^\w\\]*")
@@ -15,6 +18,8 @@ _DECIMAL = re.compile(r"\.\d")
 _WHOLE = re.compile(r"\d+")
 _SHARE = re.compile(r"\d+/\d+\W*")
 _OPENING, _CLOSING = "([{", ")]}"
+_POWER = re.compile(r"[A-Za-z/]+\^\{?-?[1-4]\}?")
+_FACTOR = re.compile(r"[\\\u221a\u03c0]|[a-zA-Z]\^")
 _MAX_TOKENS = 40
 _LOOSE = " \t\n.,;:!?*\"'`\u3002"
 
@@ -26,16 +31,25 @@ def last_run(sentence: str) -> tuple[int, int] | None:
     number; so a part of a formula, or one of several numbers told together, is never taken for the value.
     """
     tokens = list(_TOKEN.finditer(sentence))
-    last = next((i for i in reversed(range(len(tokens))) if _VALUED.search(tokens[i][0])), None)
+    texts = [token[0] for token in tokens]
+    last = next(
+        (i for i in reversed(range(len(texts))) if _VALUED.search(texts[i]) and not _unit_power(texts, i)), None
+    )
     if last is None:
         return None
-    texts = [token[0] for token in tokens]
     first, end = last, last
     while first > 0 and last - first < _MAX_TOKENS and (taken := _joined_before(texts, first, end)):
         first -= taken
     while end + 1 < len(texts) and end - last < _MAX_TOKENS and _goes_on(texts[first : end + 1], texts[end + 1]):
         end += 1
     return _trimmed(sentence, tokens[first].start(), tokens[end].end())
+
+
+def _unit_power(texts: list[str], index: int) -> bool:
+    """Whether a token is a unit such as `mm^2` after a number, whose digit is no value of its own."""
+    text = texts[index].strip(_LOOSE)
+    follows = index > 0 and texts[index - 1][-1].isdigit()
+    return follows and _POWER.fullmatch(text) is not None and read_unit(normal(text)) is not None
 
 
 def _joined_before(texts: list[str], first: int, end: int) -> int:
@@ -49,7 +63,7 @@ def _joined_before(texts: list[str], first: int, end: int) -> int:
         return 0
     binary = here.startswith(_OPERATORS) and not _SIGN.match(here)
     mixed = _WHOLE.fullmatch(before) and _SHARE.fullmatch(here)
-    product = before[-1].isdigit() and here[0] in "\\\u221a\u03c0"
+    product = before[-1].isdigit() and _FACTOR.match(here)
     return int(bool(before.endswith((*_OPERATORS, ",", ";")) or binary or mixed or product))
 
 
