@@ -19,6 +19,7 @@ ROWS = (
     ("__main__",),
     ("cli",),
     ("pipeline", "ask", "bench", "verify", "exchange"),
+    ("evaluation",),
     ("opening",),
     ("fork",),
     ("stages",),
@@ -33,7 +34,7 @@ ROWS = (
     ("types", "errors", "seeding"),
 )
 RANK = {room: rank for rank, row in enumerate(reversed(ROWS)) for room in row}
-LIGHT = ("recipe", "verifier", "problems", "journal", "run", "report", "types", "errors", "cli", "verify")
+LIGHT = ("recipe", "verifier", "problems", "journal", "run", "report", "types", "errors", "cli", "verify", "benchmarks")
 HEAVY = ("torch", "torchvision", "transformers")
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 

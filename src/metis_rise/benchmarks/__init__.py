@@ -1,0 +1,1 @@
+"""The six leaderboard benchmarks, and any user's problems: load, prompt, judge, score; no torch."""
