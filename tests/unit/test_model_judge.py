@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from scripted_server import TOO_MANY, Act, Call, ScriptedServer
 
+from metis_rise.engines.server import referee
 from metis_rise.engines.server.settings import ServerSettings
 from metis_rise.errors import InputError
 from metis_rise.recipe import Recipe, load_recipe
 from metis_rise.run import Run
-from metis_rise.stages import model_judge
 from metis_rise.stages.evaluate import summarise
 from metis_rise.stages.model_judge import accepted, check_judge, settled
 from metis_rise.types import AnswerType, Group, Problem, Reason, Trajectory, Verdict
@@ -61,7 +61,7 @@ def verdicts(groups: list[Group]) -> list[Verdict]:
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_judge, "ServerSettings", lambda urls, **given: ServerSettings(urls, **(given | QUICK)))
+    monkeypatch.setattr(referee, "ServerSettings", lambda urls, **given: ServerSettings(urls, **(given | QUICK)))
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from metis_rise.engines.server.settings import ServerSettings
 
 CHAT = "/chat/completions"
 MODELS = "/models"
-Answer = tuple[str, list[str] | RequestFailed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +41,21 @@ class Reply:
     usage: Usage | None
 
 
+Answer = tuple[str, Reply | RequestFailed]
+
+
 def chat_body(
-    model: str, messages: Sequence[Mapping[str, Any]], pictures: Sequence[bytes], n: int, temperature: float | None
+    model: str,
+    messages: Sequence[Mapping[str, Any]],
+    pictures: Sequence[bytes],
+    n: int,
+    temperature: float | None,
+    **options: Any,
 ) -> dict[str, Any]:
     """What to post for `n` answers to `messages`, whose image parts stand for `pictures` (PNG bytes), in order.
 
-    A `temperature` of None leaves it to the endpoint.
+    `options` are further fields by the API's own names, such as `max_tokens`, `seed`, `top_p`, or vLLM's `top_k` and
+    `mm_processor_kwargs`. A `temperature` or option of None leaves it to the endpoint.
     """
     left = iter(pictures)
 
@@ -55,8 +63,8 @@ def chat_body(
         return {"type": "image_url", "image_url": {"url": data_url(next(left))}} if part["type"] == "image" else part
 
     said = [{**message, "content": [filled(part) for part in message["content"]]} for message in messages]
-    warmth = {} if temperature is None else {"temperature": temperature}
-    return {"model": model, "messages": said, "n": n, **warmth}
+    given = {name: value for name, value in {"temperature": temperature, **options}.items() if value is not None}
+    return {"model": model, "messages": said, "n": n, **given}
 
 
 class ChatEndpoint:
@@ -125,7 +133,7 @@ class ChatClient:
         self._at_once = settings.concurrency * len(settings.urls)
 
     def ask(self, questions: Iterable[tuple[str, Mapping[str, Any]]]) -> Generator[Answer, None, None]:
-        """The texts of the answers to each of `questions` (a name and a `chat_body`), or why there are none.
+        """The reply to each of `questions` (a name and a `chat_body`), or why there is none.
 
         They come as they finish, by name; `questions` is advanced as room falls free.
         """
@@ -142,13 +150,16 @@ class ChatClient:
 
     async def _one(self, name: str, body: Mapping[str, Any]) -> Answer:
         try:
-            return name, [said.text for said in (await self._endpoint.ask(body)).answers]
+            return name, await self._endpoint.ask(body)
         except RequestFailed as fault:
             return name, fault
 
 
 def _reply(url: str, reply: Any) -> Reply:
-    """Read a reply; answers without text (a refusal, a tool call) are left out."""
+    """Read a reply; answers without text (a refusal, a tool call) are left out.
+
+    Lone surrogates, which UTF-8 has no bytes for, are replaced: whatever is said can be written to a file.
+    """
     try:
         choices = [(choice["message"].get("content"), choice.get("finish_reason")) for choice in reply["choices"]]
         usage = reply.get("usage")
@@ -157,4 +168,5 @@ def _reply(url: str, reply: Any) -> Reply:
         raise BadReply(f"JSON of another form than {CHAT} has ({type(fault).__name__}: {fault})") from fault
     if not choices:
         raise BadReply("no answer in the reply")
-    return Reply(tuple(Said(text, ended != "length") for text, ended in choices if isinstance(text, str)), used)
+    texts = [(text.encode("utf-8", "replace").decode(), ended) for text, ended in choices if isinstance(text, str)]
+    return Reply(tuple(Said(text, ended != "length") for text, ended in texts), used)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metis_rise.engines.server.chat import Reply, Said
+from metis_rise.engines.server.chat import Said
 from metis_rise.recipe.expert import BudgetConfig
 from metis_rise.run import append_jsonl, read_jsonl
 from metis_rise.stages.experts.budget import Spending
@@ -112,11 +112,6 @@ class Answers:
 def key_of(asked: Mapping[str, Any]) -> str:
     """The hash of everything that a call says; pictures are named by theirs."""
     return hashlib.sha256(json.dumps(asked, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
-
-
-def texts_of(reply: Reply) -> tuple[Said, ...]:
-    """The answers of a reply as they are kept: no lone surrogates, which UTF-8 has no bytes for."""
-    return tuple(Said(said.text.encode("utf-8", "replace").decode(), said.whole) for said in reply.answers)
 
 
 def _paid(row: Mapping[str, Any]) -> Paid:

@@ -16,7 +16,7 @@ from metis_rise.engines.server.settings import ServerSettings
 from metis_rise.errors import InputError
 from metis_rise.problems.images import ImageStore
 from metis_rise.recipe.expert import ExpertEntry
-from metis_rise.stages.experts.answers import Answers, Paid, key_of, texts_of
+from metis_rise.stages.experts.answers import Answers, Paid, key_of
 from metis_rise.stages.experts.budget import Budget, Spending
 from metis_rise.stages.experts.estimate import answer_tokens, cost, most, prompt_tokens
 from metis_rise.stages.experts.question import Question
@@ -146,17 +146,16 @@ class EndpointExpert:
             await self._budget.grant(need)
             try:
                 reply = await self._api.ask(body(), need.tokens)
-                answers = texts_of(reply)
-                usage = reply.usage or Usage(prompt, answer_tokens(said.text for said in answers))
+                usage = reply.usage or Usage(prompt, answer_tokens(said.text for said in reply.answers))
                 self._scale.learn(prompt, usage.prompt)
                 price = cost(self._entry, usage.prompt, usage.completion)
                 tokens = usage.prompt, usage.completion
-                paid = Paid(self.name, self._model, problem, attempt, pictures, answers, *tokens, price)
+                paid = Paid(self.name, self._model, problem, attempt, pictures, reply.answers, *tokens, price)
                 used = paid.spending
                 await self._answers.put(key, paid)
             finally:
                 await self._budget.settle(need, used)
-            return answers
+            return reply.answers
 
 
 class _Scale:
