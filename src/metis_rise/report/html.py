@@ -28,16 +28,21 @@ def write_report(run_path: Path) -> Path:
     return target
 
 
-def render(run: RunData) -> str:
-    """The page of `run`. Every string from the run is escaped by the template engine."""
-    environment = Environment(
+def environment() -> Environment:
+    """The template engine of our pages, which escapes every string and fails where a name is not known."""
+    return Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+
+
+def render(run: RunData) -> str:
+    """The page of `run`. Every string from the run is escaped by the template engine."""
+    engine = environment()
+    engine.filters |= {
         "percent": text.percent,
         "interval": text.interval,
         "duration": text.duration,
@@ -47,7 +52,7 @@ def render(run: RunData) -> str:
         "modes": text.modes,
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
     }
-    return environment.get_template("report.html.j2").render(_context(run))
+    return engine.get_template("report.html.j2").render(_context(run))
 
 
 def _context(run: RunData) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The leaderboard: the six benchmarks of each model beside the published table, and under which protocol."""
