@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from metis_rise import __version__
+from metis_rise.benchmarks.choice import chosen
 from metis_rise.errors import InputError
 from metis_rise.fork import fork
 from metis_rise.policy.loading import find_folder
@@ -53,6 +54,7 @@ def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False, so
         _check_source(path, source)
     if not begun:
         _check_model(recipe)
+        _check_benchmarks(recipe)
         check_servers(recipe)
         if recipe.rl.user_reward is not None:
             load_reward(recipe.rl.user_reward)
@@ -107,6 +109,12 @@ def _begun(path: Path) -> bool:
 
 def _check_model(recipe: Recipe) -> None:
     load_processor(find_folder(recipe.model.path), recipe.model.min_pixels, recipe.model.max_pixels)
+
+
+def _check_benchmarks(recipe: Recipe) -> None:
+    """InputError for benchmarks that do not exist, or have no data file where the recipe says."""
+    data = recipe.evaluate.data
+    chosen(recipe.evaluate.benchmarks, None if data is None else Path(data).expanduser())
 
 
 def _system_setting(recipe: Recipe, run: Path) -> str | None:

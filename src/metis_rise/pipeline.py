@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from metis_rise.evaluation import stage as benchmarks
 from metis_rise.opening import look_at_workshop, open_workshop
 from metis_rise.recipe import Recipe
 from metis_rise.report.html import write_report
@@ -49,6 +50,7 @@ def run(recipe: Recipe, root: Path, name: str, fresh: bool = False, source: Path
         for stage in ROUND_STAGES:
             _do(turn, stage)
     _do(shop, EVALUATE)
+    benchmarks.run(shop)
     _conclude(shop)
     return shop.run.path
 
@@ -60,6 +62,7 @@ def run_stage(recipe: Recipe, root: Path, name: str, stage: str) -> Path:
     if stage == EVALUATE:
         _require(rounds, stage)
         _do(shop, stage)
+        benchmarks.run(shop)
     else:
         turn = next((turn for turn in rounds if not turn.run.is_done(stage)), rounds[-1])
         _require(rounds[: turn.run.number], stage)

@@ -53,10 +53,6 @@ _STAGE_COMMANDS = {
         "sft",
         "Stage 5: fine-tune the RL model on both kinds of examples, stage by stage, with replay of what it knows.",
     ),
-    "eval": (
-        "evaluate",
-        "Stage 6: score the base, RL and RISE models on the test problems, greedy and sampled.",
-    ),
 }
 
 
@@ -108,11 +104,7 @@ def _add_stage_command(command_name: str, stage: str, text: str) -> None:
         debug: Debug = False,
     ) -> None:
         with exit_codes(debug):
-            loaded = _load(recipe, overrides, skip_bad)
-            say_loading()
-            from metis_rise import pipeline
-
-            pipeline.run_stage(loaded, root, name or loaded.name, stage)
+            do_stage(stage, recipe, overrides, name, root, skip_bad)
 
     def expert_command(
         recipe: RecipeArgument,
@@ -180,6 +172,17 @@ def report(
         from metis_rise import pipeline
 
         pipeline.report(run_folder)
+
+
+def do_stage(
+    stage: str, recipe: str, overrides: list[str] | None, name: str | None, root: Path, skip_bad: bool
+) -> None:
+    """Does one stage of a recipe; the stages before it must be done."""
+    loaded = _load(recipe, overrides, skip_bad)
+    say_loading()
+    from metis_rise import pipeline
+
+    pipeline.run_stage(loaded, root, name or loaded.name, stage)
 
 
 def _load(recipe: str, overrides: list[str] | None, skip_bad: bool) -> Recipe:

@@ -21,6 +21,13 @@ class EvaluateConfig(Part):
     limit: Annotated[int, Field(ge=1)] | None = None
     """Take only the first N test problems; null takes all."""
 
+    benchmarks: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = ()
+    """Benchmarks that the three models answer too, greedy: mathvista, mathvision, mathverse, dynamath, wemath,
+    logicvista, or `all` for these six."""
+
+    data: Annotated[str, Field(min_length=1)] | None = None
+    """Their data file, or the folder that their files are in; null takes $LMUData, else ~/LMUData."""
+
     @model_validator(mode="after")
     def _some(self) -> EvaluateConfig:
         if not (self.greedy or self.sampled):

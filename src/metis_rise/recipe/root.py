@@ -45,6 +45,7 @@ MAY_CHANGE = frozenset(
         "expert.budget.calls",
         "expert.budget.tokens",
         "expert.budget.money",
+        "evaluate.data",
         "judge.url",
         "judge.api_key_env",
         "judge.concurrency",

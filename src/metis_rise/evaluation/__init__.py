@@ -1,0 +1,1 @@
+"""Models and files of predictions scored on benchmarks: what `rise eval --benchmark` and `rise leaderboard` do."""
