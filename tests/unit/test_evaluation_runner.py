@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,12 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path):
     with pytest.raises(InputError, match="no evaluation folder"):
         claim(tmp_path, "m", {})
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_part_of_ones_own_data_is_called_a_subset(tmp_path: Path):
+    class Own(Fake):
+        known = None
+
+    whole = data(tmp_path)
+    part = replace(whole, items=whole.items[:2], rows=len(whole.items))
+    assert evaluation(tmp_path, Told(RIGHT)).run(Own(), part).record.subset == f"2/{len(whole.items)}"

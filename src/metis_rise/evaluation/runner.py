@@ -80,7 +80,7 @@ class Evaluation:
         self, benchmark: Benchmark, data: Data, found: Sequence[Prediction], faults: Mapping[str, str]
     ) -> Result:
         protocol, judge = self.scoring.protocol, self.scoring.judge
-        scores = score(benchmark, data.items, found, protocol, judge)
+        scores = score(benchmark, data.items, found, protocol, judge, data.rows)
         said = None if judge is None else judge.record()
         record = replace(self.sampler.record(), protocol=protocol.value, judge=said, data_md5=data.md5)
         return result(benchmark, scores, record, self.name, {**data.bad, **faults})
