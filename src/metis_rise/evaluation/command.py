@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from tqdm import tqdm
 
-from metis_rise.benchmarks.base import Benchmark, Protocol
+from metis_rise.benchmarks.base import Benchmark, Protocol, Style
 from metis_rise.benchmarks.choice import chosen, mean_of_six, why_no_mean
 from metis_rise.benchmarks.data import Data, load
 from metis_rise.benchmarks.result import Result
@@ -36,6 +36,7 @@ from metis_rise.evaluation.show import show_result
 from metis_rise.evaluation.targets import Target, targets
 from metis_rise.policy.loading import find_folder
 from metis_rise.problems.images import ImageStore
+from metis_rise.problems.prompt import PROMPT_FILE
 
 JUDGE_JOURNAL = "judge.jsonl"
 """The judge's replies, in the evaluation's folder."""
@@ -118,6 +119,8 @@ def open_sampler(target: Target) -> Sampler:
     """
     options, store = target.options, ImageStore(target.images)
     if options.servers is not None:
+        if options.system == AUTO and options.style is Style.RISE and not (Path(target.model) / PROMPT_FILE).is_file():
+            _note(f"what system prompt {target.model} was trained with is not known here: ours is sent (see --system)")
         asking = options.asking(system_text(options.system, options.style, Path(target.model)))
         settings = ServerSettings(addresses(options.servers), options.concurrency, api_key_env=options.key_env)
         return ServedSampler(target.model, settings, asking, store, _note)
