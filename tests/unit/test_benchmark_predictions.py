@@ -107,6 +107,15 @@ def test_several_samples(tmp_path: Path, content: Mapping[str, Any]):
     assert found.predictions[0].extraction is None
 
 
+def test_results_of_several_models_in_one_file_are_rows_of_their_own(tmp_path: Path):
+    rows = [{"pid": "7", "response": "a", "source": "llava"}, {"pid": "7", "response": "b", "source": "idefics"}]
+    assert answers(read(saved(tmp_path, "both.json", rows))) == {"7": ("a",), "7 of idefics": ("b",)}
+    with pytest.raises(InputError, match=r"row 3: index '7 of idefics' is already used in row 2"):
+        read(saved(tmp_path, "thrice.json", [*rows, rows[1]]))
+    with pytest.raises(InputError, match=r"row 2: index '7' is already used in row 1"):
+        read(saved(tmp_path, "twice.json", [rows[0], rows[0]]))
+
+
 def test_a_picture_column_is_not_kept(tmp_path: Path):
     (row,) = read(saved(tmp_path, "p.json", [{"index": 1, "image": "iVBO", "prediction": "x"}])).rows
     assert row.cells == {"index": "1"}

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ TEXTS = ("response", "prediction")
 EXTRACTIONS = ("extraction", "model_answer", "extracted", "extract", "res")
 VERDICTS = ("true_false", "hit", "correct", "score")
 ENDED = "ended"
+SOURCE = "source"
+"""Where a row's answer is from; rows of one index with different sources are different rows."""
 
 _RIGHT = ("true", "correct", "1", "1.0")
 _WRONG = ("false", "fail", "0", "0.0")
@@ -64,13 +66,16 @@ def read(path: Path) -> PredictionFile:
         found = list(verdict_table.rows(path, found))
     names = list(dict.fromkeys(name for _, record in found for name in record))
     columns = _Columns.of(path, names)
-    rows, predictions, seen = list[Row](), list[Prediction](), dict[str, int]()
+    rows, predictions, seen, sources = list[Row](), list[Prediction](), dict[str, int](), dict[str, str]()
     for number, record in found:
         row = _row(path, number, record, columns)
+        if row.index in seen and row[SOURCE] and row[SOURCE] != sources[row.index]:
+            # Results of several models in one file.
+            row = replace(row, index=f"{row.index} of {row[SOURCE]}")
         if row.index in seen:
             what = f"index {row.index!r} is already used in row {seen[row.index]}"
             raise InputError(f"{path} row {number}: {what}; remove one, or write samples as prediction, prediction_2")
-        seen[row.index] = number
+        seen[row.index], sources[row.index] = number, row[SOURCE]
         rows.append(row)
         prediction = _prediction(row, record, columns)
         if prediction is not None:
