@@ -1,1 +1,1 @@
-"""The parts of `gpu_update.py`."""
+"""The parts of `gpu_update.py` and `gpu_rl_step.py`."""

@@ -13,12 +13,15 @@ import torch
 
 from gpu.arms import KEPT, PACKED, PADDED, PADDING_FREE, Job, grpo_loss
 from gpu.cases import Case, make_rows
-from gpu.flops import TRAINING, forward_flops
 from gpu.shapes import Shape
+from metis_rise.cluster.facts import ModelFacts, facts_of
+from metis_rise.cluster.flops import packed_flops, update_factor, vision_flops
 from metis_rise.policy.model import Policy
 from metis_rise.policy.packing import Row
 
 ARMS = (PACKED, PADDING_FREE, PADDED, KEPT)
+# Model operations of an update, as forward passes: what utilisation counts, recomputation left out.
+TRAINING = update_factor(adapters=False, recompute=False)
 # Dense bfloat16 FLOP/s that the makers state; the first that occurs in the device's name is taken.
 PEAKS = {"H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "A100": 312e12}
 
@@ -86,22 +89,29 @@ class Bench:
             **runs.summary(self.unique_flops(case, rows), self.peak),
         }
 
-    def unique_flops(self, case: Case, rows: Sequence[Row]) -> int:
+    def unique_flops(self, case: Case, rows: Sequence[Row]) -> float:
         """Model operations of one update: forward and backward of each token once."""
-        prompt = rows[0][0]
-        grids = prompt.image_grid_thw.tolist() if case.trained and prompt.image_grid_thw is not None else []
-        return TRAINING * forward_flops(self.model.config, len(prompt), case.lengths(), grids)
+        facts = self.facts
+        return TRAINING * (packed_flops(facts.text, len(rows[0][0]), case.lengths()) + self.tower_flops(case))
 
     def expected_flops(self, case: Case) -> float:
         """About what all arms compute in all rounds, recomputation included."""
-        config, lengths = self.model.config, case.lengths()
-        side = round((case.image_tokens * config.vision_config.spatial_merge_size**2) ** 0.5)
-        grids = [(1, side, side)] if case.trained else []
+        text, lengths, tower = self.facts.text, case.lengths(), self.tower_flops(case)
         prompt = self.shape.text_tokens + case.image_tokens
-        packed = forward_flops(config, prompt, lengths, grids)
-        free = sum(forward_flops(config, prompt, [length], grids) for length in lengths)
-        padded = len(lengths) * forward_flops(config, prompt, [max(lengths)], grids)
+        packed = packed_flops(text, prompt, lengths) + tower
+        free = sum(packed_flops(text, prompt, [length]) + tower for length in lengths)
+        padded = len(lengths) * (packed_flops(text, prompt, [max(lengths)]) + tower)
         return (TRAINING + 1) * (self.rounds + 1) * (2 * packed + free + padded)
+
+    def tower_flops(self, case: Case) -> float:
+        """Of a picture's way through the tower; none where that is frozen and its features are known."""
+        vision = self.facts.vision
+        return vision_flops(vision, case.image_tokens * vision.merge) if case.trained else 0.0
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Dimensions of the module."""
+        return facts_of(self.model.config.to_dict(), self.shape.name)
 
 
 class _Runs:
@@ -146,7 +156,7 @@ class _Runs:
             self.notes.append(f"{arm} in {self.job.passes[arm]} micro-batches")
         return True
 
-    def summary(self, flops: int, peak: float | None) -> dict[str, Any]:
+    def summary(self, flops: float, peak: float | None) -> dict[str, Any]:
         """The part of a row that was measured. Ratios are medians over rounds of a peer's seconds over ours."""
         ours = self.seconds.get(PACKED, [])
         ratios = {

@@ -25,15 +25,20 @@ class FakeVllm:
         self._max_model_len = max_model_len
         self._policy = policy
         self.logprobs_mode = "processed_logprobs"
+        self.sleep_mode = False
+        self.asleep = False
 
     def answer(self, call: Call) -> Act:
         """The reply of a server that is well."""
         if call.path == "/v1/models":
             return Act({"data": [{"id": "policy", "root": "policy", "max_model_len": self._max_model_len}]})
         if call.path.startswith("/server_info"):
-            return Act({"vllm_config": {"model_config": {"logprobs_mode": self.logprobs_mode}}})
+            config = {"logprobs_mode": self.logprobs_mode, "enable_sleep_mode": self.sleep_mode}
+            return Act({"vllm_config": {"model_config": config}})
         if call.path == "/tokenize":
             return Act({"tokens": self._policy.tokenizer.encode(call.body["prompt"], add_special_tokens=False)})
+        if call.path.startswith(("/sleep", "/wake_up")):
+            self.asleep = call.path.startswith("/sleep")
         if call.path == "/label":
             self.version = call.body["label"]
         if call.path == "/inference/v1/generate":

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,11 +24,38 @@ def write(folder: Path, text: str) -> str:
 
 
 def test_every_shipped_recipe_loads_under_its_own_name():
-    assert {"tiny", "user_jsonl"} <= set(shipped_recipes())
+    assert {"tiny", "user_jsonl", "qwen2_5_vl_7b", "qwen2_5_vl_72b", "qwen3_vl_8b"} <= set(shipped_recipes())
     for name, text in shipped_recipes().items():
-        recipe = load_recipe(name, JSONL if name == "user_jsonl" else [])
+        recipe = load_recipe(name, [] if name == "tiny" else JSONL)
         assert recipe.name == name
         assert text.startswith("# ")
+
+
+@pytest.mark.parametrize("name", sorted(name for name in shipped_recipes() if name.startswith("qwen")))
+def test_every_source_that_a_recipe_s_numbers_name_is_in_its_legend(name: str):
+    head, _, body = shipped_recipes()[name].partition("\nname:")
+    explained = re.findall(r"\[([A-Z])\] ", head)
+    assert sorted(set(explained)) == sorted(explained)
+    assert set(re.findall(r"\[([A-Z])\]", body)) == set(explained)
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl_7b", "qwen2_5_vl_72b", "qwen3_vl_8b"])
+def test_a_lora_variant_differs_where_adapters_do_and_in_its_machines(name: str):
+    whole, adapters = (flat(resolved(load_recipe(each, JSONL))) for each in (name, f"{name}_lora"))
+    differ = {key for key in whole.keys() | adapters.keys() if whole.get(key) != adapters.get(key)}
+    may = {"name", "model.dtype", "model.autocast", "rl.learning_rate", "rl.micro_tokens", "sft.micro_tokens"}
+    assert {key for key in differ - may if not key.startswith(("cluster.", "model.lora"))} == {
+        "sft.stages.0.learning_rate",
+        "sft.stages.1.learning_rate",
+    }
+
+
+def flat(value: Any, key: str = "") -> dict[str, Any]:
+    """The leaves of plain JSON values by dotted key."""
+    if not isinstance(value, dict | list):
+        return {key: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    return {k: v for name, each in items for k, v in flat(each, f"{key}.{name}".lstrip(".")).items()}
 
 
 def test_resolved_recipe_is_json_with_nulls_and_makes_the_same_recipe_again():

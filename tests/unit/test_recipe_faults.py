@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from metis_rise.errors import InputError
-from metis_rise.recipe import load_recipe
+from metis_rise.recipe import Recipe, load_recipe, resolved
 
 
 def fault(overrides: list[str], recipe: str = "tiny") -> str:
@@ -131,6 +132,54 @@ def test_what_servers_cannot_be_combined_with(override: str, said: str):
     servers = ["engine.kind=server", "engine.urls=[http://a:1, http://b:1]"]
     assert said in fault([*servers, override])
     assert load_recipe("tiny", [*servers, "rl.max_staleness=1"]).engine.urls == ("http://a:1", "http://b:1")
+
+
+def test_a_size_of_copies_goes_with_copies():
+    assert "parallel.shard_size = 4: goes with parallel.shard=hybrid alone, not with full" in fault(
+        ["parallel.shard_size=4"]
+    )
+    assert load_recipe("tiny", ["parallel.shard=hybrid", "parallel.shard_size=4"]).parallel.shard_size == 4
+
+
+AUTO = ["engine.kind=server", "engine.urls=auto"]
+GPUS = ["cluster.gpu=h100-80gb", "cluster.nodes=2"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (AUTO, "engine.urls = 'auto': needs cluster.gpu"),
+        (["engine.kind=server", "engine.urls=any"], "engine.urls = 'any': must be 'auto' or a list of addresses"),
+        (["engine.urls=auto"], "engine.urls = 'auto': must be empty unless engine.kind=server"),
+        ([*AUTO, *GPUS], "engine.colocated = false: must be true with engine.urls=auto and cluster.server_nodes=0"),
+        (
+            [*AUTO, *GPUS, "cluster.server_nodes=1", "engine.colocated=true"],
+            "engine.colocated = true: must be false with cluster.server_nodes=1",
+        ),
+        (
+            [*AUTO, *GPUS, "cluster.nodes=4", "cluster.server_nodes=2", "cluster.tensor_parallel=16"],
+            "cluster.tensor_parallel = 16: must not exceed cluster.gpus_per_node (8) with engine.urls=auto",
+        ),
+        (["engine.colocated=true"], "engine.colocated = true: must be false unless engine.kind=server"),
+        (
+            [*AUTO, *GPUS, "engine.colocated=true", "engine.push=nccl"],
+            "engine.push = 'nccl': must be disk with engine.colocated",
+        ),
+        (
+            [*AUTO, *GPUS, "engine.colocated=true", "rl.max_staleness=1"],
+            "rl.max_staleness = 1: must be 0 with engine.colocated",
+        ),
+    ],
+)
+def test_servers_that_are_to_be_found_need_machines_that_hold_them(settings: list[str], said: str):
+    assert said in fault(settings)
+
+
+def test_servers_to_be_found_survive_json():
+    for settings in (["engine.colocated=true"], ["cluster.server_nodes=1", "rl.max_staleness=1"]):
+        recipe = load_recipe("tiny", [*AUTO, *GPUS, *settings])
+        assert recipe.engine.urls == "auto"
+        assert Recipe.model_validate(json.loads(json.dumps(resolved(recipe)))) == recipe
 
 
 def test_a_cap_on_money_needs_prices():

@@ -20,6 +20,11 @@ def test_lora_is_off_until_asked_for_and_has_defaults():
     ("overrides", "said"),
     [
         (["model.lora={}", "model.freeze_vision=false"], "model.freeze_vision = false: must be true with model.lora"),
+        (
+            ["model.vision_lr_factor=0.1", "model.freeze_vision=true"],
+            "model.vision_lr_factor = 0.1: must be 1.0 unless model.freeze_vision is false",
+        ),
+        (["model.vision_lr_factor=0", "model.freeze_vision=false"], "model.vision_lr_factor = 0: must be greater than"),
         (["model.autocast=true", "model.dtype=bfloat16"], "model.dtype = 'bfloat16': must be float32 with"),
         (["model.lora.rank=0"], "model.lora.rank = 0: must be greater than or equal to 1"),
         (["model.lora.targets=[lm_head]"], "model.lora.targets.0 = 'lm_head': must be 'q_proj', "),

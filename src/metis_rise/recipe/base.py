@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,11 @@ from pydantic import (
     WrapValidator,
 )
 from pydantic_core import PydanticCustomError
+
+SECRET = "secret"
+"""The type of faults whose value may hold a key, and is not shown."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 class Part(BaseModel):
@@ -52,13 +58,33 @@ def _address(value: str) -> str:
     try:
         found = urlsplit(value)
         whole = bool(found.hostname) and found.port != 0 and not value.endswith("/")
+        bare = "@" not in found.netloc and not found.query and not found.fragment
     except ValueError:
-        whole = False
+        whole, bare = False, True
+    if not bare:
+        # A run keeps its recipe, and errors name addresses; so the value is not shown here either.
+        allowed = "an address without user, password, ? and #; the key belongs in the variable that api_key_env names"
+        raise PydanticCustomError(SECRET, "must be {allowed}", {"allowed": allowed})
     if not whole:
         allowed = "an address such as http://host:8000, with no / at its end"
         raise PydanticCustomError("address", "must be {allowed}", {"allowed": allowed})
     return value
 
+
+def _variable(value: str) -> str:
+    if value and not is_variable(value):
+        allowed = "the name of an environment variable, not the key itself"
+        raise PydanticCustomError(SECRET, "must be {allowed}", {"allowed": allowed})
+    return value
+
+
+def is_variable(name: str) -> bool:
+    """Whether `name` can be an environment variable's; most keys cannot."""
+    return _VARIABLE.fullmatch(name) is not None
+
+
+KeyVariable = Annotated[str, AfterValidator(_variable)]
+"""Name of the environment variable that holds a key; "" for none."""
 
 # Where a server is: what its paths are put behind.
 Url = Annotated[str, Field(pattern=r"^https?://[^/\s]\S*$"), AfterValidator(_address)]

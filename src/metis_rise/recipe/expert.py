@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from metis_rise.recipe.base import Part, Url, fault
+from metis_rise.recipe.base import KeyVariable, Part, Url, fault
 
 FREE = ("world", "solution")
 IMPORTED = "imported"
@@ -28,7 +28,7 @@ class ExpertEntry(Part):
     model: Annotated[str, Field(min_length=1)] | None = None
     """Of an endpoint: the model's name there."""
 
-    api_key_env: str = ""
+    api_key_env: KeyVariable = ""
     """The environment variable that holds the endpoint's key (the key itself belongs in no recipe)."""
 
     temperatures: Annotated[tuple[Amount | None, ...], Field(strict=False, min_length=1)] = (None, 0.7, 1.0)

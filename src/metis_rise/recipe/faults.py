@@ -11,8 +11,9 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from metis_rise.recipe.base import Part
+from metis_rise.recipe.base import SECRET, Part
 from metis_rise.recipe.root import Recipe
+from metis_rise.redaction import HIDDEN
 
 _LONGEST_VALUE = 60
 _ITEM = re.compile(r"\.\d+(?=\.|$)")
@@ -30,6 +31,9 @@ def describe(error: ValidationError, origin: Mapping[str, str], default: str) ->
     places = [detail["loc"] for detail in found]
     # A list with a wrong item is also reported as too short; the item says it better.
     inner = [d for d in found if not any(len(p) > len(d["loc"]) and p[: len(d["loc"])] == d["loc"] for p in places)]
+    if any(detail["type"] == SECRET for detail in found):
+        # An override may hold it too.
+        origin = {key: f"override {key}" for key in origin}
     return "\n".join(_line(detail, origin, default) for detail in inner)
 
 
@@ -55,9 +59,11 @@ def _line(detail: ErrorDetails, origin: Mapping[str, str], default: str) -> str:
     key = ".".join([*map(str, detail["loc"]), *own])
     source = next((text for path, text in origin.items() if _related(key, path)), default)
     if detail["type"] == "extra_forbidden":
-        return f"{source}: unknown key {key}; the nearest known key is {nearest_key(key)}"
+        return f"{source}: unknown key {_cut(key)}; the nearest known key is {nearest_key(key)}"
     if detail["type"] == "missing":
         return f"{source}: {key} is missing"
+    if detail["type"] == SECRET:
+        return f"{source}: {key} = {HIDDEN}: {_allowed(detail)}"
     value = context["value"] if own else detail["input"]
     return f"{source}: {key} = {_short(value)}: {_allowed(detail)}"
 
@@ -92,4 +98,8 @@ def _allowed(detail: ErrorDetails) -> str:
 
 def _short(value: Any) -> str:
     text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."

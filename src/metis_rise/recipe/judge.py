@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from metis_rise.recipe.base import Part, Url, fault
+from metis_rise.recipe.base import KeyVariable, Part, Url, fault
 
 
 class JudgeConfig(Part):
@@ -22,7 +22,7 @@ class JudgeConfig(Part):
     model: Annotated[str, Field(min_length=1)] | None = None
     """The model's name there; it stands in every verdict that it decided, and beside every score."""
 
-    api_key_env: str = ""
+    api_key_env: KeyVariable = ""
     """The environment variable that holds its key (the key itself belongs in no recipe)."""
 
     concurrency: Annotated[int, Field(ge=1)] = 8

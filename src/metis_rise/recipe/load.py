@@ -16,6 +16,7 @@ from metis_rise.recipe.root import Recipe
 from metis_rise.recipe.yaml_text import parse_yaml
 
 _SUFFIXES = (".yaml", ".yml")
+_LONGEST_SHOWN = 120
 
 
 def shipped_recipes() -> dict[str, str]:
@@ -54,7 +55,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     raw = parse_yaml(text, where)
     if not isinstance(raw, dict):
         raise InputError(f"{where}: must be a mapping of recipe keys; see one with: rise recipes tiny")
-    origin = {key: f"override {override}" for override in overrides for key in [_apply(raw, override)]}
+    origin = {key: f"override {_shown(override)}" for override in overrides for key in [_apply(raw, override)]}
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
@@ -81,8 +82,8 @@ def _apply(raw: dict[str, Any], override: str) -> str:
     """Set one override in `raw` and return its dotted key."""
     key, equals, text = override.partition("=")
     if not (equals and key):
-        raise InputError(f"override {override}: must be KEY=VALUE, such as rl.group_size=16")
-    value = parse_yaml(text, f"override {override}")
+        raise InputError(f"override {_shown(override)}: must be KEY=VALUE, such as rl.group_size=16")
+    value = parse_yaml(text, f"override {_shown(override)}")
     *parents, last = key.split(".")
     target: Any = raw
     for parent in parents:
@@ -97,7 +98,11 @@ def _apply(raw: dict[str, Any], override: str) -> str:
 
 def _item(target: Any, index: str, override: str) -> Any:
     if not isinstance(target, list):
-        raise InputError(f"override {override}: the key before {index!r} holds a single value, not a section")
+        raise InputError(f"override {_shown(override)}: the key before {index!r} holds a single value, not a section")
     if not (index.isdecimal() and int(index) < len(target)):
-        raise InputError(f"override {override}: {index!r} must be an item number from 0 to {len(target) - 1}")
+        raise InputError(f"override {_shown(override)}: {index!r} must be an item number from 0 to {len(target) - 1}")
     return target[int(index)]
+
+
+def _shown(override: str) -> str:
+    return override if len(override) <= _LONGEST_SHOWN else f"{override[: _LONGEST_SHOWN - 3]}..."

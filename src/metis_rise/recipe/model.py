@@ -42,6 +42,9 @@ class ModelConfig(Part):
     freeze_vision: bool = True
     """Leave the vision tower as it is; image features are then computed once and kept."""
 
+    vision_lr_factor: Annotated[float, Field(gt=0)] = 1.0
+    """The learning rate of a trained vision tower (freeze_vision: false) as a share of the language model's."""
+
     min_pixels: Annotated[int, Field(ge=1)] | None = None
     """Smallest image area after resizing; null keeps the model's own setting."""
 
@@ -68,6 +71,9 @@ class ModelConfig(Part):
         if self.lora is not None and not self.freeze_vision:
             allowed = "must be true with model.lora, which trains adapters of the language model alone"
             raise fault("freeze_vision", self.freeze_vision, allowed)
+        if self.vision_lr_factor != 1.0 and self.freeze_vision:
+            allowed = "must be 1.0 unless model.freeze_vision is false: the tower is not trained"
+            raise fault("vision_lr_factor", self.vision_lr_factor, allowed)
         return self
 
     @model_validator(mode="after")

@@ -52,6 +52,10 @@ class ProblemsConfig(Part):
     """Leave out rows of a file that cannot be used, such as those with an ambiguous gold answer, counted by reason;
     without it they end the command."""
 
+    picture_workers: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    """Helper processes that decode and cut up pictures ahead of need, for each process of the run; 0 for none. auto
+    takes up to 8 where a GPU computes, other cores are free and the pictures take long enough."""
+
     limit_train: Count | None = None
     """Take only the first N training problems; null takes all."""
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from metis_rise.recipe.base import Part, fault
+from metis_rise.recipe.cluster import ClusterConfig
 from metis_rise.recipe.diagnose import DiagnoseConfig
 from metis_rise.recipe.distill import DistillConfig
 from metis_rise.recipe.engine import EngineConfig
@@ -14,6 +15,7 @@ from metis_rise.recipe.evaluate import EvaluateConfig
 from metis_rise.recipe.expert import ExpertConfig
 from metis_rise.recipe.judge import JudgeConfig
 from metis_rise.recipe.model import ModelConfig
+from metis_rise.recipe.parallel import ParallelConfig
 from metis_rise.recipe.problems import ProblemsConfig
 from metis_rise.recipe.prompt import PromptConfig
 from metis_rise.recipe.rl import RLConfig
@@ -28,8 +30,10 @@ MAY_CHANGE = frozenset(
         "model.device",
         "model.attention",
         "model.gradient_checkpointing",
+        "problems.picture_workers",
         "sampling.batch_tokens",
         "engine.urls",
+        "engine.colocated",
         "engine.concurrency",
         "engine.timeout_s",
         "engine.push",
@@ -50,6 +54,14 @@ MAY_CHANGE = frozenset(
         "judge.api_key_env",
         "judge.concurrency",
         "judge.timeout_s",
+        "cluster.gpu",
+        "cluster.nodes",
+        "cluster.gpus_per_node",
+        "cluster.server_nodes",
+        "cluster.tensor_parallel",
+        "parallel.shard",
+        "parallel.shard_size",
+        "parallel.offload",
         "rl.micro_tokens",
         "sft.micro_tokens",
     }
@@ -107,6 +119,12 @@ class Recipe(Part):
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     """Stage 6, the comparison on test problems."""
 
+    cluster: ClusterConfig = Field(default_factory=ClusterConfig)
+    """The machines that a run is meant for."""
+
+    parallel: ParallelConfig = Field(default_factory=ParallelConfig)
+    """How several processes share the model, if there are several."""
+
     @model_validator(mode="after")
     def _across(self) -> Recipe:
         if self.sampling.max_tokens != "auto" and self.rl.overlong_buffer > self.sampling.max_tokens:
@@ -154,4 +172,25 @@ class Recipe(Part):
                     "be combined with truncated sampling; diagnosis and evaluation share the setting"
                 )
                 raise fault(f"sampling.{name}", value, allowed)
+        return self
+
+    @model_validator(mode="after")
+    def _on_a_cluster(self) -> Recipe:
+        engine, cluster = self.engine, self.cluster
+        if engine.colocated and self.rl.max_staleness:
+            raise fault("rl.max_staleness", 1, "must be 0 with engine.colocated: servers sleep while the model trains")
+        if engine.colocated and cluster.server_nodes:
+            allowed = f"must be false with cluster.server_nodes={cluster.server_nodes}, which have GPUs of their own"
+            raise fault("engine.colocated", True, allowed)
+        if engine.urls != "auto":
+            return self
+        if cluster.gpu is None:
+            allowed = "needs cluster.gpu and what goes with it, which say how many servers there are"
+            raise fault("engine.urls", "auto", allowed)
+        if not cluster.server_nodes and not engine.colocated:
+            allowed = "must be true with engine.urls=auto and cluster.server_nodes=0: all GPUs train"
+            raise fault("engine.colocated", False, allowed)
+        if cluster.tensor_parallel > cluster.gpus_per_node:
+            allowed = f"must not exceed cluster.gpus_per_node ({cluster.gpus_per_node}) with engine.urls=auto"
+            raise fault("cluster.tensor_parallel", cluster.tensor_parallel, allowed)
         return self

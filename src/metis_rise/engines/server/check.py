@@ -23,7 +23,7 @@ SAMPLE = "<think> Größe: 12,5 cm² ≥ \\frac{3}{4}; Fläche 三角形 17:45\n
 async def check_models(
     fleet: Fleet, tokenizer: PreTrainedTokenizerBase, longest: int, problem: str, max_tokens: int
 ) -> None:
-    """Ask every server what it serves.
+    """Ask every server what it serves, and whether it can sleep if it is to (`ServerSettings.colocated`).
 
     Args:
         fleet: the servers; all must be there.
@@ -33,8 +33,9 @@ async def check_models(
         max_tokens: longest completion.
 
     Raises:
-        InputError: a server is unreachable, takes no weights, has other log-probabilities than we need, splits text
-            into other tokens, or has no room for `longest` and `max_tokens` together; one line names it and the mend.
+        InputError: a server is unreachable, takes no weights, has other log-probabilities than we need, cannot sleep,
+            splits text into other tokens, or has no room for `longest` and `max_tokens` together; one line names it and
+            the mend.
     """
     await asyncio.gather(*(_check(fleet, url, tokenizer, longest, problem, max_tokens) for url in fleet.live))
 
@@ -75,16 +76,21 @@ async def _check(
 
 async def _check_mode(fleet: Fleet, url: str) -> None:
     try:
-        mode = (await fleet.ask(url, "GET", INFO))["vllm_config"]["model_config"]["logprobs_mode"]
+        config = (await fleet.ask(url, "GET", INFO))["vllm_config"]["model_config"]
     except RequestFailed as fault:
         raise InputError(
             f"engine.urls: {url} takes no weights from us ({fault}); start it with `rise serve MODEL`, or with "
             "VLLM_SERVER_DEV_MODE=1 in its environment"
         ) from None
-    if mode != LOGPROBS:
+    if (mode := config["logprobs_mode"]) != LOGPROBS:
         raise InputError(
             f"engine.urls: {url} gives {mode}, which leave out the temperature; start it with `rise serve MODEL`, or "
             f"with --logprobs-mode {LOGPROBS}"
+        )
+    if fleet.settings.colocated and not config["enable_sleep_mode"]:
+        raise InputError(
+            f"engine.colocated: {url} was started without sleep mode and would keep its GPUs' memory while the model "
+            "is trained; start it with `rise serve MODEL -- --enable-sleep-mode`"
         )
 
 

@@ -15,6 +15,7 @@ from metis_rise.engines.server.loop import LoopThread
 from metis_rise.engines.server.pictures import plain_png
 from metis_rise.engines.server.pusher import ProbeRow, Pusher
 from metis_rise.engines.server.settings import ServerSettings
+from metis_rise.engines.server.sleeping import Sleeper
 from metis_rise.engines.server.wire import GENERATE, generate_body, read_reply
 from metis_rise.policy.model import Policy
 from metis_rise.policy.prompt import Prompt
@@ -38,6 +39,9 @@ class ServerEngine:
     Nothing is sampled from weights that the policy never had: the first `sample` pushes if nobody did, and a server
     whose replies name other weights than were pushed (it was started anew, or missed a push) is taken out, its
     requests going elsewhere.
+
+    Servers on the policy's own GPUs (`ServerSettings.colocated`) sleep but for pushes and sampling: from `check` on,
+    and from the end of one `sample` to the next `push` or `sample`.
     """
 
     remote = True
@@ -51,6 +55,7 @@ class ServerEngine:
         pusher: Pusher,
         probe: Problem,
         warn: Callable[[str], None],
+        make_room: Callable[[], None] = lambda: None,
     ) -> None:
         """No server is asked yet.
 
@@ -62,6 +67,7 @@ class ServerEngine:
             pusher: how their weights are brought up to date.
             probe: a problem whose prompt is used to compare servers with the policy after a push.
             warn: told of servers that are taken out.
+            make_room: called before servers on the policy's own GPUs wake up: lets go of memory that is not in use.
         """
         self.policy = policy
         self.encode = encode
@@ -70,13 +76,16 @@ class ServerEngine:
         self.probe = probe
         self._warn = warn
         self._pushed: int | None = None
+        self._closed = False
         self._at_once = PREPARED * settings.concurrency * len(settings.urls)
         self._fleet = Fleet(settings, warn)
+        self._sleeper = Sleeper(self._fleet, make_room)
         self._loop = LoopThread()
 
     def check(self, longest: int, problem: str, max_tokens: int) -> None:
         """Refuse servers that cannot do the work: see `check_models`."""
         self._loop.run(check_models(self._fleet, self.policy.tokenizer, longest, problem, max_tokens))
+        self._loop.run(self._sleeper.sleep())
 
     def sample(self, requests: Sequence[Request]) -> Iterator[Group]:
         """One group per request, as they finish: see `Engine.sample`.
@@ -91,6 +100,16 @@ class ServerEngine:
         """
         if self._pushed is None:
             self.push()
+        if not self._sleeper.awake:
+            self._loop.run(self._sleeper.wake())
+        try:
+            yield from self._sample(requests)
+        finally:
+            # A stream that nobody took to its end may be closed after the engine, whose loop is gone then.
+            if self._sleeper.awake and not self._closed:
+                self._loop.run(self._sleeper.sleep())
+
+    def _sample(self, requests: Sequence[Request]) -> Iterator[Group]:
         failed: list[_Failure] = []
         stranded: list[_Failure] = []
         unasked = iter(requests)
@@ -113,7 +132,8 @@ class ServerEngine:
     def push(self) -> Mapping[str, float]:
         """Bring the servers' weights up to date: see `Engine.push`.
 
-        Servers that were out and can be reached again take part; those that cannot are out until the next push.
+        Servers that were out and can be reached again take part; those that cannot are out until the next push. They
+        stay awake afterwards, since sampling follows.
         """
         figures = self._loop.run(self._push(ProbeRow(self.encode(self.probe), self._pictures(self.probe))))
         self._pushed = self.policy.version
@@ -121,11 +141,15 @@ class ServerEngine:
 
     def close(self) -> None:
         """Close all connections and end the thread that served them."""
+        self._closed = True
+        if self._sleeper.awake:
+            self._loop.run(self._sleeper.sleep())
         self._loop.run(self._fleet.close())
         self._loop.close()
 
     async def _push(self, probe: ProbeRow) -> Mapping[str, float]:
         await self._fleet.muster()
+        await self._sleeper.wake()
         return await self.pusher.push(self._fleet, self.policy, probe)
 
     def _works(
@@ -158,7 +182,7 @@ class ServerEngine:
         Raises:
             BadReply: one is older than `expected`, or none that the policy ever had; the server is out by then.
         """
-        versions = [int(label) if label.isdigit() else -1 for label in labels]
+        versions = [int(label) if label.isdecimal() else -1 for label in labels]
         if min(versions, default=-1) < expected or max(versions) > self.policy.version:
             named = ", ".join(labels) or "none"
             reason = (

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx2
 
+from metis_rise.engines.server.discovery import address
 from metis_rise.engines.server.serving_folder import serving_folder
 from metis_rise.errors import InputError
 from metis_rise.policy.loading import find_folder
@@ -135,11 +136,6 @@ def command(options: ServeOptions, folder: Path, on_cpu: bool) -> list[str]:
     switches = ["--enable-prefix-caching", "--enable-scale-out", *(["--enforce-eager"] if on_cpu else [])]
     server = [options.python, "-m", "vllm.entrypoints.openai.api_server"]
     return [*server, *(word for flag in flags.items() for word in flag), *switches, *options.more]
-
-
-def address(host: str, port: int) -> str:
-    """The URL of a server that listens there; an IPv6 address is bracketed."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def environment(on_cpu: bool) -> dict[str, str]:

@@ -22,6 +22,7 @@ from metis_rise.engines.server.push import renew
 from metis_rise.engines.server.pusher import ProbeRow
 from metis_rise.errors import InputError
 from metis_rise.policy.model import Policy
+from metis_rise.policy.weights import plain_parameters, whole_weights
 
 
 class Sender(Protocol):
@@ -115,10 +116,10 @@ class NcclPush:
         self._members = tuple(sizes)
 
     async def _transfer(self, fleet: Fleet, policy: Policy) -> None:
-        weights = policy.weights(policy.dtype)
+        weights = plain_parameters(policy)
         described = {
             "names": list(weights),
-            "dtype_names": [str(value.dtype).removeprefix("torch.") for value in weights.values()],
+            "dtype_names": [str(policy.computes_in).removeprefix("torch.")] * len(weights),
             "shapes": [list(value.shape) for value in weights.values()],
         }
         started = await fleet.post_each("/start_weight_update")
@@ -130,11 +131,11 @@ class NcclPush:
         # Servers answer when they have received everything, so both go on at once.
         await asyncio.gather(
             fleet.post_each("/update_weights", {"update_info": described}),
-            asyncio.to_thread(self._send, list(weights.values())),
+            asyncio.to_thread(self._send, policy),
         )
         await fleet.post_each("/finish_weight_update")
 
-    def _send(self, tensors: list[Tensor]) -> None:
-        for tensor in tensors:
-            self._sender.send(tensor)
+    def _send(self, policy: Policy) -> None:
+        for _, value in whole_weights(policy, policy.computes_in):
+            self._sender.send(value)
         self._sender.wait()

@@ -23,7 +23,7 @@ def retry_after(header: str | None) -> float | None:
     """Seconds that a Retry-After header asks for, given as seconds or as a date; None without a readable one."""
     if header is None:
         return None
-    if header.strip().isdigit():
+    if header.strip().isdecimal():
         return float(header)
     try:
         return email.utils.parsedate_to_datetime(header).timestamp() - time.time()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from metis_rise.problems.images import to_rgb
+from metis_rise.problems.images import STORED, to_rgb
 
 if TYPE_CHECKING:
     from metis_rise.policy.model import Policy
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 def plain_png(stored: bytes) -> bytes:
     """A stored picture as every reader sees it the same: 8-bit RGB, not turned, transparency on white."""
-    image = Image.open(BytesIO(stored))
-    if image.mode == "RGB" and not image.has_transparency_data and not image.getexif():
+    image = Image.open(BytesIO(stored), formats=STORED)
+    if image.format == "PNG" and image.mode == "RGB" and not image.has_transparency_data and not image.getexif():
         return stored
     buffer = BytesIO()
-    to_rgb(image).save(buffer, format="PNG")
+    to_rgb(image).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
 
 

@@ -14,7 +14,10 @@ from metis_rise.engines.server.faults import RequestFailed
 from metis_rise.engines.server.fleet import Fleet
 from metis_rise.engines.server.probe import compare
 from metis_rise.engines.server.pusher import ProbeRow
+from metis_rise.policy.forward import row_logprobs
 from metis_rise.policy.model import Policy
+from metis_rise.policy.parallel.policy import exhaust
+from metis_rise.policy.weights import whole_weights
 
 
 class DiskPush:
@@ -25,14 +28,14 @@ class DiskPush:
     """
 
     def __init__(self, folder: Path) -> None:
-        """`folder` takes two models, in the precision that the policy has."""
+        """`folder` takes two models, in the precision that the policy computes in."""
         self._folders = itertools.cycle([folder.resolve() / name for name in ("even", "odd")])
 
     async def push(self, fleet: Fleet, policy: Policy, probe: ProbeRow) -> Mapping[str, float]:
         """See `Pusher.push`; figures: `save_seconds`, and those of `renew`."""
         start = time.perf_counter()
         target = next(self._folders)
-        policy.save(target)
+        policy.save(target, str(policy.computes_in).removeprefix("torch."))
         saved = time.perf_counter()
 
         async def load() -> None:
@@ -41,6 +44,19 @@ class DiskPush:
 
         figures = await renew(fleet, policy, probe, load)
         return {"save_seconds": saved - start, **figures}
+
+
+def assist(way: str, policy: Policy) -> None:
+    """The part in a push of a process that shares the policy with the one that pushes (engine.push: `way`).
+
+    It gives its parts of the weights, as often as the other takes them, and helps to compute the probe.
+    """
+    if way == "disk":
+        # The one that pushes writes, and knows where.
+        policy.save(Path(), str(policy.computes_in).removeprefix("torch."))
+    else:
+        exhaust(whole_weights(policy, policy.computes_in))
+    row_logprobs(policy, [], 1.0, 1)
 
 
 async def renew(

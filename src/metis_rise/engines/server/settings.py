@@ -19,6 +19,7 @@ class ServerSettings:
     strikes: failed connections one after another until a server is taken out.
     rest_s: seconds until a server that was taken out is tried again.
     api_key_env: name of the environment variable that holds the servers' key; "" for servers without one.
+    colocated: they share the trainer's GPUs, and sleep while it works.
     """
 
     urls: tuple[str, ...]
@@ -31,6 +32,7 @@ class ServerSettings:
     strikes: int = 5
     rest_s: float = 60.0
     api_key_env: str = ""
+    colocated: bool = False
 
     def __post_init__(self) -> None:
         """ValueError for settings that could reach no server."""

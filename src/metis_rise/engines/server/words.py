@@ -10,14 +10,21 @@ from typing import Any
 import httpx2
 
 from metis_rise.errors import InputError
+from metis_rise.recipe.base import is_variable
+from metis_rise.redaction import hide
 
 
 def read_key(name: str) -> str:
     """The key in the environment variable `name`; InputError when it is not set or cannot be sent."""
+    if not is_variable(name):
+        raise InputError(
+            "the name given for a key's environment variable is no such name; give the name, and not the key itself"
+        )
     # A line's end that came along from a file would be refused in a header, by an error that shows the whole key.
     key = os.environ.get(name, "").strip()
     if not (key and key.isascii() and key.isprintable()):
         raise InputError(f"the environment variable {name} is not set, or is no server's key: one line of plain ASCII")
+    hide(key)
     return key
 
 
