@@ -12,9 +12,9 @@ from metis_rise.engines.base import Request, SamplingParams
 from metis_rise.engines.native import NativeEngine
 from metis_rise.errors import InputError
 from metis_rise.policy.model import Policy
-from metis_rise.problems.images import ImageError, ImageStore
+from metis_rise.problems.images import ImageError, ImageStore, read_picture
 from metis_rise.problems.prompt import arrange, build_messages, control_token
-from metis_rise.stages.workshop import AUTO, system_prompt
+from metis_rise.stages.prompts import AUTO, system_prompt
 from metis_rise.types import AnswerType, Problem, StopReason, Trajectory
 from metis_rise.verifier.extract import extract
 
@@ -35,7 +35,7 @@ def ask(
     with tempfile.TemporaryDirectory() as scratch:
         store = ImageStore(Path(scratch))
         try:
-            key = store.put(image.read_bytes())
+            key = store.put(read_picture(image))
         except (ImageError, OSError) as error:
             raise InputError(f"{image}: {error}") from error
         problem = Problem("ask", _checked(question), "", AnswerType.TEXT, images=(key,))

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import peft
 import pytest
 import tiny
 import torch
@@ -13,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from metis_rise.errors import InputError
+from metis_rise.policy.adapter_folder import base_name
 from metis_rise.policy.checkpoint import load_training, load_weights, save_training
 from metis_rise.policy.forward import Row, completion_logprobs
 from metis_rise.policy.model import Policy
@@ -105,14 +109,20 @@ def test_a_reference_in_between_leaves_the_gradient(one: Path) -> None:
     assert all(map(torch.equal, plain, between))
 
 
-def naive(model: torch.nn.Module, row: Row) -> Tensor:
+def naive(model: Any, row: Row) -> Tensor:
     """Log-probabilities of one row from a full forward of transformers."""
+    return naive_logits(model, row).log_softmax(-1).gather(-1, row[1][:, None])[:, 0]
+
+
+@torch.no_grad()
+def naive_logits(model: Any, row: Row) -> Tensor:
+    """The logits of the completion of one row, likewise."""
     prompt, completion = row
     kinds = torch.cat([prompt.mm_token_type_ids, torch.zeros_like(completion)])[None]
     pictures = {"pixel_values": prompt.pixel_values, "image_grid_thw": prompt.image_grid_thw} if prompt.key else {}
     ids = torch.cat([prompt.input_ids, completion])[None]
-    logits = model(input_ids=ids, mm_token_type_ids=kinds, **pictures).logits[0]
-    return logits[len(prompt) - 1 : -1].log_softmax(-1).gather(-1, completion[:, None])[:, 0]
+    model.model.rope_deltas = None
+    return model(input_ids=ids, mm_token_type_ids=kinds, **pictures).logits[0, len(prompt) - 1 : -1]
 
 
 def test_the_saved_folder_is_a_plain_model_that_says_the_same(folder: Path, tmp_path: Path) -> None:
@@ -127,12 +137,43 @@ def test_the_saved_folder_is_a_plain_model_that_says_the_same(folder: Path, tmp_
     model, report = kind.from_pretrained(tmp_path / "merged", output_loading_info=True)
     assert not any(report.values())
     assert {p.name for p in folder.iterdir()} <= {p.name for p in (tmp_path / "merged").iterdir()}
-    values = []
-    for row in short_rows(policy):
-        model.model.rope_deltas = None
-        values.append(naive(model.eval(), row))
+    values = [naive(model.eval(), row) for row in short_rows(policy)]
     torch.testing.assert_close(torch.cat(values), expected, atol=2e-5, rtol=0)
     torch.testing.assert_close(scores(Policy.load(tmp_path / "merged")), expected, atol=1e-5, rtol=0)
+
+
+def test_peft_puts_the_saved_adapters_onto_the_base(folder: Path, tmp_path: Path) -> None:
+    """By plain transformers and peft, every logit as the merged model has it; the tower gets no adapters."""
+    policy = adapted(folder, LoraConfig(rank=4, alpha=6.0, targets=("q_proj", "gate_proj", "down_proj")))
+    policy.save(tmp_path / "saved")
+    kind = type(policy.model)
+    merged, base = kind.from_pretrained(tmp_path / "saved").eval(), kind.from_pretrained(folder).eval()
+    row = short_rows(policy)[0]
+    before = naive_logits(base, row)
+    with warnings.catch_warnings():
+        # It warns of adapters that the folder lacks, and of those that the model has no place for.
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        model = peft.PeftModel.from_pretrained(base, str(tmp_path / "saved" / "adapter")).get_base_model()
+    expected = naive_logits(merged, row)
+    assert float((expected - before).abs().max()) > 0.01
+    torch.testing.assert_close(naive_logits(model, row), expected, atol=1e-5, rtol=0)
+
+    settings = json.loads((tmp_path / "saved" / "adapter" / "adapter_config.json").read_text())
+    assert (settings["base_model_name_or_path"], settings["r"], settings["lora_alpha"]) == (str(folder), 4, 6.0)
+    assert len(load_file(tmp_path / "saved" / "adapter" / "adapter_model.safetensors")) == 2 * 3 * 5
+    assert sum(".lora_" in name for name in model.state_dict()) == 2 * 3 * 5
+
+
+def test_adapters_name_a_hub_model_by_its_id(tmp_path: Path) -> None:
+    assert base_name("Qwen/Qwen2.5-VL-7B-Instruct", tmp_path) == "Qwen/Qwen2.5-VL-7B-Instruct"
+    assert base_name(str(tmp_path), tmp_path) == str(tmp_path)
+    assert base_name("tiny", tmp_path) == str(tmp_path)
+
+
+def test_a_model_without_adapters_is_saved_without_their_folder(one: Path, tmp_path: Path) -> None:
+    Policy.load(one).save(tmp_path / "saved")
+    assert not (tmp_path / "saved" / "adapter").exists()
 
 
 def test_merging_into_another_type_rounds_once(one: Path, tmp_path: Path) -> None:

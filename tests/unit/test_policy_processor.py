@@ -11,7 +11,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from metis_rise.errors import InputError
 from metis_rise.policy.model import Policy
-from metis_rise.policy.processor import load_processor, prompt_tokens
+from metis_rise.policy.processor import PromptLengths, load_processor
 
 SIZES = [(112, 112), (28, 28), (300, 90), (57, 201), (640, 480)]
 
@@ -127,9 +127,16 @@ def test_hub_id_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
         Policy.load("./no/such/folder")
 
 
-def test_a_prompt_is_measured_without_decoding_its_pictures(folder: Path) -> None:
+@pytest.mark.parametrize("system", [None, "Think first.\nThen answer, na\u00efve or not."])
+def test_a_prompt_is_measured_without_decoding_its_pictures(folder: Path, system: str | None) -> None:
     policy = Policy.load(folder)
-    for sizes in ([], SIZES[:1], SIZES[1:3], SIZES):
-        messages = tiny.message("How many dots?", len(sizes))
-        whole = policy.encode(messages, [tiny.picture(1, *size) for size in sizes])
-        assert prompt_tokens(policy.processor, messages, sizes) == len(whole)
+    lengths = PromptLengths(policy.processor)
+    # The last one is longer in the form that tokenizers bring it into.
+    for text in ("How many dots?", "\nWhy?\n", "e\u0301 \u0958\u0958\u0958"):
+        for sizes in ([], SIZES[:1], SIZES[1:3], SIZES):
+            messages = tiny.message(text, len(sizes))
+            if system is not None:
+                messages.insert(0, {"role": "system", "content": [{"type": "text", "text": system}]})
+            whole = policy.encode(messages, [tiny.picture(1, *size) for size in sizes])
+            assert lengths.exact(messages, sizes) == len(whole)
+            assert len(whole) <= lengths.bound(messages, sizes) <= len(whole) + 400

@@ -148,6 +148,27 @@ def test_only_matrices_decay(base: Path) -> None:
         torch.testing.assert_close(value, expected, msg=name)
 
 
+def test_the_vision_tower_has_a_learning_rate_of_its_own(base: Path, tmp_path: Path) -> None:
+    """AdamW's first step is the learning rate, whatever the gradient; the factor holds after a resume as well."""
+    policy = Policy.load(base, freeze_vision=False)
+    optimizer = Optimizer(policy, vision_lr_factor=0.25, max_grad_norm=math.inf)
+    for resumed in (False, True):
+        if resumed:
+            save_training(tmp_path / "checkpoint-1", policy, optimizer, {})
+            policy = Policy.load(base, freeze_vision=False)
+            optimizer = Optimizer(policy, vision_lr_factor=0.25, max_grad_norm=math.inf)
+            load_training(tmp_path / "checkpoint-1", policy, optimizer)
+        before = {name: value.clone() for name, value in policy.named_trainable()}
+        for value in trainable(policy):
+            value.grad = torch.ones_like(value)
+        optimizer.step(1e-2)
+        tower = {name for name in before if "visual" in name}
+        assert {before[name].ndim > 1 for name in tower} == {True, False}
+        for name, value in policy.named_trainable():
+            step = 2.5e-3 if name in tower else 1e-2
+            torch.testing.assert_close(before[name] - value, torch.full_like(value, step), atol=2e-6, rtol=0)
+
+
 def test_learning_rate() -> None:
     assert [lr_at(step, 1.0, warmup=4) for step in (0, 1, 3, 4, 100)] == [0.25, 0.5, 1.0, 1.0, 1.0]
     assert [lr_at(step, 2.0, warmup=2, total=6) for step in range(7)] == [1.0, 2.0, 2.0, 1.5, 1.0, 0.5, 0.0]

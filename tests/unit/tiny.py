@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -44,10 +46,15 @@ TEMPLATE = (
 SPARE = 8
 
 
-def write_folder(folder: Path, family: str = "qwen2_5_vl", dtype: torch.dtype = torch.float32) -> Path:
-    """Write a whole Hugging Face folder; returns it."""
+def write_folder(
+    folder: Path,
+    family: str = "qwen2_5_vl",
+    dtype: torch.dtype = torch.float32,
+    text: Mapping[str, object] = MappingProxyType({}),
+) -> Path:
+    """Write a whole Hugging Face folder, the language model with other settings where `text` has them; returns it."""
     tokenizer = _tokenizer()
-    model = _model(tokenizer, family)
+    model = _model(tokenizer, family, text)
     model.to(dtype).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     patch = 14 if family == "qwen2_5_vl" else 16
@@ -96,7 +103,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def _model(tokenizer: PreTrainedTokenizerFast, family: str) -> torch.nn.Module:
+def _model(tokenizer: PreTrainedTokenizerFast, family: str, other: Mapping[str, object]) -> torch.nn.Module:
     ids = dict(zip(SPECIAL, tokenizer.convert_tokens_to_ids(list(SPECIAL)), strict=True))
     text = {
         "vocab_size": len(tokenizer) + SPARE,
@@ -112,6 +119,7 @@ def _model(tokenizer: PreTrainedTokenizerFast, family: str) -> torch.nn.Module:
         "pad_token_id": ids["<|endoftext|>"],
         # Large enough that logits differ clearly and greedy choices are no toss-up of rounding.
         "initializer_range": 0.1,
+        **other,
     }
     vision = {
         "depth": 2,

@@ -16,12 +16,13 @@ from metis_rise.bench.cases import OURS, Arms, Case, Fresh
 from metis_rise.bench.workbench import Workbench
 from metis_rise.engines.base import Request, SamplingParams
 from metis_rise.engines.native import NativeEngine
-from metis_rise.policy.optimizer import Optimizer
 from metis_rise.problems.images import ImageStore
 from metis_rise.recipe.rl import RLConfig
 from metis_rise.stages.collector import KeptGroup
+from metis_rise.stages.hands import OptimizerSettings, OwnHands
+from metis_rise.stages.prompts import Prompts
 from metis_rise.stages.update import Updater
-from metis_rise.stages.workshop import Bench, Prompts
+from metis_rise.stages.workshop import Bench
 from metis_rise.types import AnswerType, Group, Problem, Verdict
 
 # The reward is right (1) or not (0) and nothing else.
@@ -49,13 +50,9 @@ def own_step(bench: Workbench, case: Case) -> Fresh[Problem]:
     prompts = Prompts(policy, ImageStore(Path(folder.name)), None)
     engine = NativeEngine(policy, prompts)
     params = SamplingParams(max_tokens=case.completion_tokens)
-    optimizer = Optimizer(
-        policy,
-        weight_decay=CONFIG.weight_decay,
-        max_grad_norm=CONFIG.max_grad_norm,
-        betas=(0.9, CONFIG.adam_beta2),
-    )
-    updater = Updater(Bench(policy, engine, prompts), optimizer, CONFIG, (params.temperature, params.max_tokens))
+    settings = OptimizerSettings(CONFIG.weight_decay, CONFIG.max_grad_norm, CONFIG.adam_beta2)
+    training = OwnHands(policy, prompts).training(settings)
+    updater = Updater(Bench(policy, engine, prompts), training, CONFIG, (params.temperature, params.max_tokens))
 
     def make(turn: int) -> Problem:
         (picture,) = bench.pictures(case, turn)

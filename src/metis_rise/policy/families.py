@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProce
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 
 from metis_rise.errors import InputError
+from metis_rise.json_text import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def check_config(folder: Path) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`; InputError when it is missing or no JSON object."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a folder in Hugging Face layout") from error
     except ValueError as error:

@@ -102,6 +102,11 @@ def encode_pictures(core: Any, pictures: Sequence[Picture], device: torch.device
     return encoded
 
 
+def tower_calls(pictures: Sequence[Picture]) -> int:
+    """How often `encode_pictures` calls the tower for `pictures`."""
+    return sum(1 for _ in _passes(pictures))
+
+
 def _passes(pictures: Sequence[Picture]) -> Iterator[list[Picture]]:
     batch: list[Picture] = []
     patches = 0

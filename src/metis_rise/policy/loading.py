@@ -84,3 +84,11 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device {name!r}: torch finds no CUDA device here")
     return device
+
+
+def refuse_contradictions(dtype: torch.dtype, autocast: bool, lora: bool, freeze_vision: bool) -> None:
+    """InputError for settings of a policy that exclude each other."""
+    if autocast and dtype != torch.float32:
+        raise InputError(f"autocast computes in bfloat16 itself and needs float32 parameters, not {dtype}")
+    if lora and not freeze_vision:
+        raise InputError("lora trains adapters of the language model alone: freeze_vision must be true")

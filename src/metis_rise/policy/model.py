@@ -6,28 +6,32 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from metis_rise.errors import InputError
 from metis_rise.policy import lora as adapters
+from metis_rise.policy.adapter_folder import base_name, write_adapter_folder
 from metis_rise.policy.attention import install
 from metis_rise.policy.backends import choose
-from metis_rise.policy.families import check_config, read_json
+from metis_rise.policy.cutting import Cut, cut
+from metis_rise.policy.families import check_config
 from metis_rise.policy.features import FeatureCache, Picture, distinct_pictures, encode_pictures, join_features
 from metis_rise.policy.folders import whole_folder
-from metis_rise.policy.loading import find_folder, load_model, pick_device, pick_dtype
-from metis_rise.policy.processor import load_processor, pixel_bounds
-from metis_rise.policy.prompt import Prompt, build_prompt
+from metis_rise.policy.loading import find_folder, load_model, pick_device, pick_dtype, refuse_contradictions
+from metis_rise.policy.processor import load_processor, side_files
+from metis_rise.policy.prompt import Prompt, prompt_of
 from metis_rise.policy.recompute import recompute_layers
 from metis_rise.policy.token_ids import banned_ids, end_ids
-from metis_rise.policy.writing import write_model, write_processor
+from metis_rise.policy.writing import write_card, write_model, write_processor
 from metis_rise.problems.prompt import PROMPT_FILE
 from metis_rise.recipe.model import LoraConfig
+
+if TYPE_CHECKING:
+    from metis_rise.policy.parallel.mesh import Parallel
 
 
 class Policy:
@@ -41,6 +45,7 @@ class Policy:
         pad_id: what fills the space beside shorter rows; never seen by the model's attention.
         banned_ids: ids that no sampler may draw: parts of a picture, a new turn, and ids with no token.
         lora: how the adapters were made that are trained instead of the weights; None without adapters.
+        base: how saved adapters name the model that they belong to.
         placeholder_ids: ids that stand for a piece of a picture (the first) or of a video; no completion may hold them.
         patches_per_token: patches that the vision tower merges into one image token.
         backend: how the prompt of a packed row is attended to, and why so.
@@ -59,18 +64,21 @@ class Policy:
         gradient_checkpointing: bool = False,
         autocast: bool = False,
         attention: str = "auto",
+        base: str = "",
+        device: torch.device | None = None,
     ) -> None:
         """A policy around loaded parts; `files` are the JSON side files that `save` writes beside the weights.
 
-        The keywords are those of `load`.
+        The keywords are those of `load`, but for `base` and for `device`: where it computes, None for its parameters'.
         """
         self.model = model
         self.processor = processor
         self.tokenizer: PreTrainedTokenizerBase = self.processor.tokenizer
-        self.device: torch.device = next(model.parameters()).device
+        self.device: torch.device = next(model.parameters()).device if device is None else device
         self.dtype: torch.dtype = model.dtype
         self.freeze_vision = freeze_vision
         self.lora = lora
+        self.base = base
         self.version = 0
         self.encoded = 0
         self.placeholder_ids: tuple[int, ...] = (model.config.image_token_id, model.config.video_token_id)
@@ -79,7 +87,7 @@ class Policy:
         self._autocast = autocast
         self._files = files
         self._features = FeatureCache()
-        self._refuse_contradictions()
+        refuse_contradictions(self.dtype, autocast, lora is not None, freeze_vision)
         install(model)
         self.core.visual.requires_grad_(not freeze_vision)
         if lora is not None:
@@ -106,6 +114,7 @@ class Policy:
         gradient_checkpointing: bool = False,
         autocast: bool = False,
         attention: str = "auto",
+        parallel: Parallel | None = None,
     ) -> Policy:
         """Load a folder in Hugging Face layout, "tiny" (the base in this package) or a hub id.
 
@@ -120,6 +129,7 @@ class Policy:
             gradient_checkpointing: within `updating`, layers keep their input only and run again in the backward.
             autocast: within `precision`, compute in bfloat16; needs float32 parameters.
             attention: how the prompt of a packed row is attended to: auto, sdpa, cascade or varlen (`backends`).
+            parallel: the processes that share it, each keeping a part, on the device that it names (collective).
 
         Raises:
             InputError: nothing usable there, settings that exclude each other, or no peft for `lora`.
@@ -129,32 +139,17 @@ class Policy:
         if lora is not None:
             adapters.find_peft()
         processor = load_processor(folder, min_pixels, max_pixels)
-        files = {"preprocessor_config.json": read_json(folder / "preprocessor_config.json")}
-        for name in ("video_preprocessor_config.json", PROMPT_FILE):
-            if (folder / name).is_file():
-                files[name] = read_json(folder / name)
-        if min_pixels is not None or max_pixels is not None:
-            # The saved model must be read with the bounds it was trained with, in either spelling.
-            settings = files["preprocessor_config.json"]
-            size = pixel_bounds(settings, min_pixels, max_pixels)
-            settings |= {"size": size, "min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
-        model = load_model(folder, pick_dtype(dtype)).to(pick_device(device))
-        return cls(
-            model.eval(),
-            processor,
-            files,
-            freeze_vision=freeze_vision,
-            lora=lora,
-            gradient_checkpointing=gradient_checkpointing,
-            autocast=autocast,
-            attention=attention,
-        )
+        files = side_files(folder, min_pixels, max_pixels)
+        settings: dict[str, Any] = {"freeze_vision": freeze_vision, "lora": lora, "base": base_name(str(spec), folder)}
+        settings |= {"gradient_checkpointing": gradient_checkpointing, "autocast": autocast, "attention": attention}
+        if parallel is not None:
+            # It is made of this class, so it cannot be known here before.
+            from metis_rise.policy.parallel.policy import SharedPolicy
 
-    def _refuse_contradictions(self) -> None:
-        if self._autocast and self.dtype != torch.float32:
-            raise InputError(f"autocast computes in bfloat16 itself and needs float32 parameters, not {self.dtype}")
-        if self.lora is not None and not self.freeze_vision:
-            raise InputError("lora trains adapters of the language model alone: freeze_vision must be true")
+            empty = SharedPolicy.empty(folder, pick_dtype(dtype))
+            return SharedPolicy(empty, folder, processor, files, parallel=parallel, **settings)
+        model = load_model(folder, pick_dtype(dtype)).to(pick_device(device))
+        return cls(model.eval(), processor, files, **settings)
 
     def trained_with(self, system: str | None) -> None:
         """Note the system prompt (None: the template's own) that `save` writes beside the weights."""
@@ -217,14 +212,11 @@ class Policy:
 
         Raises InputError when the messages name another number of pictures than are given.
         """
-        named = sum(
-            part.get("type") == "image" for m in messages if not isinstance(m["content"], str) for part in m["content"]
-        )
-        if named != len(images):
-            raise InputError(f"the messages name {named} picture(s), {len(images)} given")
-        text = self.processor.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
-        features = self.processor(text=[text], images=list(images) or None, return_tensors="pt")
-        return build_prompt(self.core, features)
+        return self.prompt(messages, [cut(self.processor.image_processor, image) for image in images])
+
+    def prompt(self, messages: Sequence[dict[str, Any]], pictures: Sequence[Cut]) -> Prompt:
+        """`encode` with pictures that are cut already."""
+        return prompt_of(self.core, self.processor, messages, pictures)
 
     def completion_ids(self, text: str) -> Tensor:
         """Token ids [C] int64 of a whole answer, its end token included: what SFT trains on."""
@@ -241,26 +233,31 @@ class Policy:
     def image_features(
         self, prompts: Sequence[Prompt], known: Mapping[str, Tensor] = MappingProxyType({})
     ) -> list[Tensor | None]:
-        """Per prompt [1 + deepstack levels, image tokens, hidden], None without pictures.
+        """Per prompt [1 + deepstack levels, image tokens, hidden], None without pictures; see `features_of`."""
+        found = self.features_of(prompts, known)
+        return [join_features(prompt, found) for prompt in prompts]
+
+    def features_of(
+        self, prompts: Sequence[Prompt], known: Mapping[str, Tensor] = MappingProxyType({})
+    ) -> dict[str, Tensor]:
+        """Features of the pictures of `prompts` by digest.
 
         Each distinct picture goes through the vision tower once: in this call, and with a frozen tower in any call.
-        `known` are features by picture digest that are to be taken as they are.
+        `known` are features that are to be taken as they are.
         """
-        cache = self._features if self.freeze_vision else None
-        found = dict(known)
-        fresh = {}
-        for key, picture in distinct_pictures(prompts).items():
-            if key in found:
-                continue
-            if cache is not None and (features := cache.get(key)) is not None:
-                found[key] = features
-            else:
-                fresh[key] = picture
-        found |= self.encode_pictures(fresh)
-        if cache is not None:
-            for key in fresh:
-                cache.put(key, found[key])
-        return [join_features(prompt, found) for prompt in prompts]
+        fresh = {key: picture for key, picture in self.unknown_pictures(prompts).items() if key not in known}
+        cached = {key: self._features.get(key) for key in distinct_pictures(prompts) if key not in known}
+        found = dict(known) | {key: features for key, features in cached.items() if features is not None}
+        encoded = self.encode_pictures(fresh)
+        if self.freeze_vision:
+            for key, features in encoded.items():
+                self._features.put(key, features)
+        return found | encoded
+
+    def unknown_pictures(self, prompts: Sequence[Prompt]) -> dict[str, Picture]:
+        """Pictures of `prompts` by digest whose features are not in the cache; a trained tower has none in it."""
+        pictures = distinct_pictures(prompts)
+        return {key: picture for key, picture in pictures.items() if self._features.get(key) is None}
 
     def encode_pictures(self, pictures: Mapping[str, Picture]) -> dict[str, Tensor]:
         """Features of pictures by digest, with gradient where the vision tower is trained."""
@@ -283,7 +280,7 @@ class Policy:
     def save(self, folder: Path, dtype: str | None = None) -> None:
         """Write a folder that transformers and vLLM load as it is; it appears whole or not at all.
 
-        Adapters are merged into the weights written; those in memory stay as they are.
+        Adapters are merged into the weights written, and lie in FOLDER/adapter too; those in memory stay as they are.
         `dtype` is the stored type of the weights, None for that of the parameters.
         """
         with whole_folder(Path(folder)) as target:
@@ -292,9 +289,13 @@ class Policy:
     def write(self, target: Path, dtype: str | None = None) -> None:
         """`save` into a folder that is there, without the guard against half-written results."""
         stored = self.dtype if dtype is None else pick_dtype(dtype)
-        write_model(target, self.model, self.weights(stored), stored)
+        state = self.model.state_dict() if self.lora is None else adapters.merged_state(self.model, stored)
+        write_model(target, self.model, state, stored)
         write_processor(target, self.processor, self._files)
+        write_card(target, self.model, self.system)
+        if self.lora is not None:
+            write_adapter_folder(target, adapters.adapter_values(self.model), self.lora, self.base)
 
-    def weights(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """The weights by name, adapters merged into them in `dtype`; without adapters the model's own tensors."""
-        return self.model.state_dict() if self.lora is None else adapters.merged_state(self.model, dtype)
+    def gathered(self) -> contextlib.AbstractContextManager[None]:
+        """Within it the weights are whole in every process that shares them, and each may sample by itself."""
+        return contextlib.nullcontext()

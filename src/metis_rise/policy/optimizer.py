@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from metis_rise.policy.model import Policy
+from metis_rise.policy.parallel.sharding import whole
 
 log = logging.getLogger(__name__)
 MASTER = "master"
-
+# Key of a parameter group: its learning rate as a share of the one given to `step`.
+FACTOR = "lr_factor"
 
 Schedule = Literal["linear", "cosine", "constant"]
 
@@ -48,33 +50,49 @@ class Optimizer:
         *,
         weight_decay: float = 0.0,
         max_grad_norm: float = 1.0,
+        vision_lr_factor: float = 1.0,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
-        """An optimizer for what `policy` trains; `max_grad_norm` bounds the global norm of each update's gradient."""
+        """An optimizer for what `policy` trains.
+
+        Args:
+            policy: whose parameters are updated.
+            weight_decay: of AdamW, for matrices.
+            max_grad_norm: bounds the global norm of each update's gradient.
+            vision_lr_factor: learning rate of the vision tower as a share of that given to `step`.
+            betas: of AdamW.
+            eps: of AdamW.
+        """
         self.policy = policy
         self.max_grad_norm = max_grad_norm
         self.steps = 0
         self.skipped = 0
         self._named: dict[str, nn.Parameter] = dict(policy.named_trainable())
         self._masters = {name: _master(value) for name, value in self._named.items()}
-        matrices = [value for value in self._masters.values() if value.ndim > 1]
-        vectors = [value for value in self._masters.values() if value.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        tower = set(policy.core.visual.parameters())
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, value in self._named.items():
+            kind = (weight_decay if value.ndim > 1 else 0.0, vision_lr_factor if value in tower else 1.0)
+            groups.setdefault(kind, []).append(self._masters[name])
         self._adamw = torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=0.0, betas=betas, eps=eps, fused=True
+            [{"params": params, "weight_decay": decay, FACTOR: factor} for (decay, factor), params in groups.items()],
+            lr=0.0,
+            betas=betas,
+            eps=eps,
+            fused=True,
         )
 
     def step(self, lr: float) -> float:
-        """Update with the gradients that are there, at learning rate `lr`, and clear them.
+        """Update with the gradients that are there, at learning rate `lr` (a trained tower: its share), and clear them.
 
         Returns the gradient's norm before clipping. When it is not finite nothing is updated: that norm is returned,
         `skipped` grows and a warning is logged.
         """
-        norm = float(nn.utils.clip_grad_norm_(self._named.values(), self.max_grad_norm))
+        norm = float(whole(nn.utils.clip_grad_norm_(self._named.values(), self.max_grad_norm)))
         if math.isfinite(norm):
             for group in self._adamw.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group[FACTOR]
             self._update()
             self.steps += 1
             self.policy.version += 1
@@ -98,6 +116,10 @@ class Optimizer:
 
     def _apart(self, name: str) -> bool:
         return self._masters[name] is not self._named[name]
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """What is updated, by name: the float32 masters, which may be the policy's own parameters."""
+        return dict(self._masters)
 
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, int]]:
         """The moments as {"NAME.exp_avg": tensor, ...}, masters as "NAME.master", and the counters as JSON values."""

@@ -32,7 +32,7 @@ def plan(rows: Sequence[Row], budget: int | None) -> list[Whole | Split]:
     """
     groups = group_rows(rows)
     if budget is None:
-        return [Whole(tuple(groups))]
+        return [Whole(tuple(groups))] if groups else []
     splits: list[Whole | Split] = []
     bins: list[list[RowGroup]] = []
     room: list[int] = []

@@ -6,6 +6,7 @@ its parts off the signature of `__init__`, so a subclass whose signature has no 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from transformers.processing_utils import ProcessorMixin
 
 from metis_rise.errors import InputError
 from metis_rise.policy.families import family_of, read_json
+from metis_rise.problems.prompt import PROMPT_FILE
+
+_END_OF_TURN = "<|im_end|>"
 
 
 def load_processor(folder: Path, min_pixels: int | None = None, max_pixels: int | None = None) -> ProcessorMixin:
@@ -37,14 +41,83 @@ def load_processor(folder: Path, min_pixels: int | None = None, max_pixels: int 
     return processor
 
 
-def prompt_tokens(processor: Any, messages: Sequence[dict[str, Any]], sizes: Sequence[tuple[int, int]]) -> int:
-    """Tokens of the prompt of chat `messages`, from the sizes (width, height) of its pictures alone."""
-    text = processor.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
-    images = processor.image_processor
-    patches: list[int] = [images.get_number_of_image_patches(height, width) for width, height in sizes]
-    # In the text each picture is one placeholder.
-    words: list[int] = processor.tokenizer.encode(text)
-    return len(words) + sum(count // int(images.merge_size) ** 2 - 1 for count in patches)
+def side_files(folder: Path, min_pixels: int | None = None, max_pixels: int | None = None) -> dict[str, Any]:
+    """The JSON files of `folder` that a model trained from it keeps beside its weights, by name.
+
+    Bounds that are not None are put in, in either spelling: the saved model must be read with those it was trained
+    with.
+    """
+    files = {"preprocessor_config.json": read_json(folder / "preprocessor_config.json")}
+    for name in ("video_preprocessor_config.json", PROMPT_FILE):
+        if (folder / name).is_file():
+            files[name] = read_json(folder / name)
+    if min_pixels is not None or max_pixels is not None:
+        settings = files["preprocessor_config.json"]
+        size = pixel_bounds(settings, min_pixels, max_pixels)
+        settings |= {"size": size, "min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
+    return files
+
+
+class PromptLengths:
+    """How many tokens prompts have, from the sizes (width, height) of their pictures alone."""
+
+    def __init__(self, processor: Any) -> None:
+        """Of prompts that `processor` makes."""
+        self._processor = processor
+        # Tokens of system turns: one begins all prompts of a run, and is longer than the rest.
+        self._openings: dict[str, int] = {}
+        # What a prompt has at most beside its texts, by its system text and the kinds of the parts.
+        self._frames: dict[tuple[str, ...], int] = {}
+
+    def exact(self, messages: Sequence[dict[str, Any]], sizes: Sequence[tuple[int, int]]) -> int:
+        """Tokens of the prompt of chat `messages`."""
+        opening, rest = self._rendered(messages)
+        # In the text each picture is one placeholder.
+        words = opening + len(self._processor.tokenizer.encode(rest))
+        return words + sum(count - 1 for count in self._pictures(sizes))
+
+    def bound(self, messages: Sequence[dict[str, Any]], sizes: Sequence[tuple[int, int]]) -> int:
+        """Not less than `exact`, and found several times faster.
+
+        A token of a byte-level tokenizer stands for one byte of text at least, and chat templates take texts as they
+        are.
+        """
+        system, turns = _system_apart(messages)
+        parts = [part for turn in turns for part in turn["content"]]
+        texts = sum(_bytes(part["text"]) for part in parts if part["type"] == "text")
+        kind = (system, *(part["type"] for part in parts))
+        if kind not in self._frames:
+            opening, rest = self._rendered(messages)
+            self._frames[kind] = opening + _bytes(rest) - texts
+        return self._frames[kind] + texts + sum(self._pictures(sizes))
+
+    def _rendered(self, messages: Sequence[dict[str, Any]]) -> tuple[int, str]:
+        """Tokens of the system turn, and the text after it; 0 and the whole text where no system text is given."""
+        text = self._processor.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
+        if not _system_apart(messages)[0]:
+            return 0, text
+        # No token reaches over the end of a turn, which is one itself.
+        opening, end, rest = text.partition(_END_OF_TURN)
+        if opening not in self._openings:
+            self._openings[opening] = len(self._processor.tokenizer.encode(opening))
+        return self._openings[opening], end + rest
+
+    def _pictures(self, sizes: Sequence[tuple[int, int]]) -> list[int]:
+        images = self._processor.image_processor
+        merged = int(images.merge_size) ** 2
+        return [images.get_number_of_image_patches(height, width) // merged for width, height in sizes]
+
+
+def _system_apart(messages: Sequence[dict[str, Any]]) -> tuple[str, Sequence[dict[str, Any]]]:
+    """The system text, "" without one, and the other turns."""
+    if messages[0]["role"] != "system":
+        return "", messages
+    return "".join(part["text"] for part in messages[0]["content"]), messages[1:]
+
+
+def _bytes(text: str) -> int:
+    # The form that Qwen's tokenizers bring texts into first; it may be longer.
+    return len(unicodedata.normalize("NFC", text).encode())
 
 
 def pixel_bounds(settings: dict[str, Any], min_pixels: int | None, max_pixels: int | None) -> dict[str, int]:
@@ -59,10 +132,15 @@ def pixel_bounds(settings: dict[str, Any], min_pixels: int | None, max_pixels: i
 
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if (folder / name).is_file():
+            read_json(folder / name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: no usable tokenizer ({str(error).splitlines()[0]})") from error
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        # What transformers lets through where keys are missing or of another type.
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(f"{folder}: no usable tokenizer ({why})") from error
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     return tokenizer
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from metis_rise.errors import InputError
+from metis_rise.policy.cutting import Cut, digest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,21 +51,52 @@ class Prompt:
         return list(zip(self.key.split(","), patches, self.image_grid_thw, strict=True))
 
 
-def build_prompt(core: Any, features: Any) -> Prompt:
+def prompt_of(core: Any, processor: Any, messages: Sequence[dict[str, Any]], pictures: Sequence[Cut]) -> Prompt:
+    """The prompt of chat `messages` whose image parts stand for `pictures`, in order; what `processor` itself makes.
+
+    Args:
+        core: the inner model, which knows the M-RoPE rule.
+        processor: of the model.
+        messages: the chat, which ends where the answer begins.
+        pictures: as its image processor cuts them.
+
+    Raises:
+        InputError: the messages name another number of pictures than are given, or hold tokens of pictures as text.
+    """
+    named = sum(
+        part.get("type") == "image" for m in messages if not isinstance(m["content"], str) for part in m["content"]
+    )
+    if named != len(pictures):
+        raise InputError(f"the messages name {named} picture(s), {len(pictures)} given")
+    text = processor.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
+    if text.count(processor.image_token) != named or processor.video_token in text:
+        raise InputError(f"the messages hold {processor.image_token} or {processor.video_token} as text; reword them")
+    merged = int(processor.image_processor.merge_size) ** 2
+    marks = [processor.image_token * (int(each.grid.prod()) // merged) for each in pictures]
+    words = text.split(processor.image_token)
+    whole = words[0] + "".join(mark + rest for mark, rest in zip(marks, words[1:], strict=True))
+    ids = torch.tensor([processor.tokenizer.encode(whole)])
+    features = {"input_ids": ids, "mm_token_type_ids": (ids == processor.image_token_id).long()}
+    if pictures:
+        patches = [torch.from_numpy(each.patches) for each in pictures]
+        features["pixel_values"] = patches[0] if len(patches) == 1 else torch.cat(patches)
+        features["image_grid_thw"] = torch.stack([torch.from_numpy(each.grid) for each in pictures])
+    return build_prompt(core, features, ",".join(each.key for each in pictures))
+
+
+def build_prompt(core: Any, features: Any, key: str | None = None) -> Prompt:
     """The prompt of one processed text.
 
-    `core` is the inner model (it knows the M-RoPE rule through `get_rope_index`); `features` is what the processor
-    returned for a batch of one, as tensors.
+    Args:
+        core: the inner model; it knows the M-RoPE rule through `get_rope_index`.
+        features: what the processor returned for a batch of one, as tensors.
+        key: digests of its pictures joined by commas; None to make them here.
     """
     pixels, grid = features.get("pixel_values"), features.get("image_grid_thw")
     positions, _ = core.get_rope_index(
         input_ids=features["input_ids"], mm_token_type_ids=features["mm_token_type_ids"], image_grid_thw=grid
     )
-    key = "" if pixels is None else ",".join(map(_digest, torch.split(pixels, grid.prod(-1).tolist()), grid))
+    if key is None:
+        parts = () if pixels is None else zip(torch.split(pixels, grid.prod(-1).tolist()), grid, strict=True)
+        key = ",".join(digest(patches.numpy(), size.numpy()) for patches, size in parts)
     return Prompt(features["input_ids"][0], positions[:, 0], features["mm_token_type_ids"][0].long(), pixels, grid, key)
-
-
-def _digest(patches: Tensor, grid: Tensor) -> str:
-    digest = hashlib.blake2b(patches.numpy().tobytes(), digest_size=16)
-    digest.update(grid.numpy().tobytes())
-    return digest.hexdigest()

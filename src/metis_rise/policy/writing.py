@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.core_model_loading import revert_weight_conversion
 
 from metis_rise.policy.families import read_json
 from metis_rise.policy.loading import no_bars
+
+# What a folder says of itself on a model hub.
+CARD = """\
+---
+library_name: transformers
+pipeline_tag: image-text-to-text
+tags: [metis-rise]
+---
+
+A vision-language model trained with Metis-RISE: reinforcement learning, then fine-tuning on what it could not solve.
+The licence of the model that it was trained from applies.
+
+```python
+from transformers import AutoProcessor, {kind}
+
+model = {kind}.from_pretrained("THIS_FOLDER", dtype="auto")
+processor = AutoProcessor.from_pretrained("THIS_FOLDER")
+```
+
+The system prompt that it was trained with: {prompt}.
+"""
 
 
 def write_model(target: Path, model: Any, state: dict[str, Tensor], dtype: torch.dtype) -> None:
@@ -21,9 +43,22 @@ def write_model(target: Path, model: Any, state: dict[str, Tensor], dtype: torch
     """
     with no_bars():
         model.save_pretrained(target, state_dict=_cast(state, dtype))
-    config = read_json(target / "config.json")
-    config["dtype"] = str(dtype).removeprefix("torch.")
-    _write_json(target / "config.json", config)
+    _note_dtype(target, dtype)
+
+
+def write_configs(target: Path, model: Any, dtype: torch.dtype) -> None:
+    """What `write_model` writes beside the tensors."""
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(target)
+    model.generation_config.save_pretrained(target)
+    _note_dtype(target, dtype)
+
+
+def saved_names(model: Any, names: Iterable[str]) -> dict[str, str]:
+    """For parameters of `model` by `names` those that transformers gives their tensors in files."""
+    marks = {name: torch.empty(0) for name in names}
+    found = {id(mark): name for name, mark in revert_weight_conversion(model, dict(marks)).items()}
+    return {name: found[id(mark)] for name, mark in marks.items()}
 
 
 def write_processor(target: Path, processor: Any, files: Mapping[str, Any]) -> None:
@@ -32,6 +67,19 @@ def write_processor(target: Path, processor: Any, files: Mapping[str, Any]) -> N
     (target / "chat_template.jinja").write_text(processor.chat_template, encoding="utf-8")
     for name, content in files.items():
         _write_json(target / name, content)
+
+
+def write_card(target: Path, model: Any, system: str | None) -> None:
+    """Write README.md: what the model is and how it is loaded; `system` is the prompt it was trained with."""
+    prompt = "the chat template's own" if system is None else "in `metis_rise.json`"
+    text = CARD.format(kind=type(model).__name__, prompt=prompt)
+    (target / "README.md").write_text(text, encoding="utf-8")
+
+
+def _note_dtype(target: Path, dtype: torch.dtype) -> None:
+    config = read_json(target / "config.json")
+    config["dtype"] = str(dtype).removeprefix("torch.")
+    _write_json(target / "config.json", config)
 
 
 def _write_json(path: Path, content: Any) -> None:
