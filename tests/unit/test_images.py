@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from metis_rise.engines.server.pictures import plain_png
 from metis_rise.errors import InputError
-from metis_rise.problems.images import ImageError, ImageStore
+from metis_rise.problems.images import MAX_BYTES, ImageError, ImageStore, read_picture
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -40,13 +42,33 @@ def test_a_file_left_short_by_a_crash_is_written_again(store: ImageStore, png: b
     assert store.path(key).read_bytes() == png
 
 
-@pytest.mark.parametrize("form", ["JPEG", "GIF", "BMP", "WEBP", "TIFF"])
+@pytest.mark.parametrize("form", ["GIF", "BMP", "WEBP", "TIFF"])
 def test_other_formats_become_png(store: ImageStore, form: str) -> None:
     key = store.put(encoded(Image.new("RGB", (16, 8), (255, 255, 255)), form))
     stored = store.path(key).read_bytes()
     assert Image.open(BytesIO(stored)).format == "PNG"
     assert key == hashlib.sha256(stored).hexdigest()
     assert store.open(key).size == (16, 8)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_an_upright_photo_is_kept_as_it_is(store: ImageStore, mode: str) -> None:
+    photo = encoded(Image.new(mode, (16, 8), 90), "JPEG")
+    key = store.put(photo)
+    assert [path.name for path in store.folder.iterdir()] == [f"{key}.jpg"]
+    assert store.path(key).read_bytes() == photo
+    assert key == hashlib.sha256(photo).hexdigest()
+    assert (store.size(key), store.open(key).mode) == ((16, 8), "RGB")
+    before = store.path(key).stat().st_mtime_ns
+    assert store.put(photo) == key
+    assert store.path(key).stat().st_mtime_ns == before
+    assert Image.open(BytesIO(plain_png(photo))).format == "PNG", "servers see the very pixels"
+
+
+def test_a_photo_in_print_colours_becomes_png(store: ImageStore) -> None:
+    key = store.put(encoded(Image.new("CMYK", (16, 8)), "JPEG"))
+    assert Image.open(store.path(key)).format == "PNG"
+    assert store.open(key).getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_transparency_is_shown_on_white(store: ImageStore) -> None:
@@ -71,10 +93,12 @@ def test_sixteen_bit_grey_is_scaled_not_clipped(store: ImageStore) -> None:
     assert (opened.getpixel((0, 0)), opened.getpixel((1, 0))) == ((128, 128, 128), (255, 255, 255))
 
 
-def test_a_photo_is_turned_upright(store: ImageStore) -> None:
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_photo_is_turned_upright(store: ImageStore, form: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    key = store.put(encoded(Image.new("RGB", (20, 10)), "JPEG", exif=exif))
+    key = store.put(encoded(Image.new("RGB", (20, 10)), form, exif=exif))
+    assert Image.open(store.path(key)).format == "PNG"
     assert store.open(key).size == (10, 20)
 
 
@@ -100,3 +124,18 @@ def test_missing_changed_and_malformed_keys(store: ImageStore, png: bytes) -> No
         store.open("0" * 64)
     with pytest.raises(InputError, match="is not a picture key"):
         store.path("../../etc/passwd")
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = encoded(Image.new("1", (8200, 8200)), "PNG")
+    assert len(bomb) < 20_000
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match="8200 x 8200 pixels; save it smaller, at most 67,108,864 in all"):
+        store.put(bomb)
+
+
+def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(ImageError, match="larger than 128 MiB"):
+        read_picture(tmp_path / "a.png")

@@ -130,14 +130,32 @@ def test_pictures_follow_the_order_of_their_markers(read: Read, tmp_path: Path, 
     assert got.question == "<image1> before <image2>"
 
 
-def test_pictures_may_lie_outside_the_folder(tmp_path: Path, store: ImageStore, png: bytes) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "a.png").write_bytes(png)
-    file = tmp_path / "sub" / "rows.jsonl"
-    file.write_text(json.dumps(row(images=["../a.png", str(tmp_path / "a.png")])))
-    (got,) = read_problems(file, store)
-    assert len(got.images) == 2
-    assert len(set(got.images)) == 1
+def test_pictures_lie_in_the_folder_of_the_file_however_they_are_named(
+    tmp_path: Path, store: ImageStore, png: bytes
+) -> None:
+    folder, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    for each in (folder / "sub", elsewhere):
+        each.mkdir(parents=True)
+        (each / "a.png").write_bytes(png)
+    (folder / "inside.png").symlink_to(folder / "sub" / "a.png")
+    (folder / "outside.png").symlink_to(elsewhere / "a.png")
+    (folder / "linked").symlink_to(elsewhere)
+    # The folder itself may be reached over a link.
+    (tmp_path / "link").symlink_to(folder)
+    file = tmp_path / "link" / "rows.jsonl"
+    fine = ["sub/a.png", "sub/../sub/a.png", str(folder / "sub" / "a.png"), "inside.png"]
+    file.write_text(json.dumps(row(images=fine)))
+    assert len(read_problems(file, store)[0].images) == 4
+    for name in ("../elsewhere/a.png", str(elsewhere / "a.png"), "outside.png", "linked/a.png"):
+        file.write_text(json.dumps(row(images=[name])))
+        with pytest.raises(InputError, match="is outside of"):
+            read_problems(file, store)
+
+
+@pytest.mark.parametrize("name", ["http://127.0.0.1/a.png", "HTTPS://host/a.png", "file:///a.png", "data:image/png,x"])
+def test_addresses_are_not_fetched(read: Read, name: str) -> None:
+    with pytest.raises(InputError, match="is an address, and nothing is fetched; download it"):
+        read(row(images=[name]))
 
 
 BAD_ROWS: list[tuple[dict[str, Any] | str | bytes, str, str]] = [
@@ -303,8 +321,13 @@ def test_files_that_are_missing_folders_or_empty(tmp_path: Path, store: ImageSto
 
 
 @pytest.mark.parametrize(("rows", "shown"), [(500, False), (501, True)])
-def test_a_long_file_shows_its_progress(read: Read, capsys: pytest.CaptureFixture[str], rows: int, shown: bool) -> None:
-    assert len(read(*(row(id=number) for number in range(rows)))) == rows
+def test_many_pictures_show_their_progress(
+    read: Read, tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: int, shown: bool
+) -> None:
+    for number in range(rows):
+        (tmp_path / f"{number}.png").hardlink_to(tmp_path / "a.png")
+    problems = read(*(row(id=number, images=[f"{number}.png"]) for number in range(rows)))
+    assert len({problem.images for problem in problems}) == 1 and len(problems) == rows
     assert ("pictures of mine.jsonl" in capsys.readouterr().err) is shown
 
 
@@ -321,7 +344,7 @@ def test_dumped_problems_load_unchanged(read: Read, tmp_path: Path) -> None:
 
 def test_a_damaged_dump_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "out.jsonl").write_text('{"id": "x"}\n')
-    with pytest.raises(InputError, match=r"out\.jsonl, row 1: not a problem of a run .*; start a new run"):
+    with pytest.raises(InputError, match=r"out\.jsonl row 1: not a problem of a run .*; start a new run"):
         load_problems(tmp_path / "out.jsonl")
 
 

@@ -16,7 +16,8 @@ from metis_rise.policy.model import Policy
 from metis_rise.policy.planning import Split, Whole, plan
 from metis_rise.recipe import SFTStage
 from metis_rise.stages.curriculum import Example, ordered
-from metis_rise.stages.sft_training import _backward, _rows
+from metis_rise.stages.passes import Completion, rows_of
+from metis_rise.stages.sft_training import _completions
 from metis_rise.stages.workshop import Bench
 from metis_rise.types import AnswerType, Problem
 
@@ -33,10 +34,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_folder(tmp_path_factory.mktemp("model"))
 
 
-def make_batch(folder: Path, tmp_path: Path, **settings: bool) -> tuple[Bench, list[Row]]:
+def make_batch(folder: Path, tmp_path: Path, **settings: bool) -> tuple[Bench, list[Completion]]:
     store, problems = make_store(tmp_path)
     bench = make_bench(Policy.load(folder, **settings), store)
-    return bench, _rows(bench, [Example(problems[name], text) for name, texts in TAUGHT.items() for text in texts])
+    examples = [Example(problems[name], text) for name, texts in TAUGHT.items() for text in texts]
+    return bench, _completions(bench, examples)
 
 
 def splitting(batch: list[Row]) -> int:
@@ -45,11 +47,12 @@ def splitting(batch: list[Row]) -> int:
 
 @pytest.mark.parametrize("split", [False, True], ids=["one_pass", "split"])
 def test_the_loss_is_the_mean_over_the_tokens_of_the_batch(folder: Path, tmp_path: Path, split: bool) -> None:
-    bench, batch = make_batch(folder, tmp_path)
+    bench, completions = make_batch(folder, tmp_path)
+    batch = rows_of(bench.prompts, completions)
     budget = splitting(batch) if split else 4096
     assert {type(each) for each in plan(batch, budget)} == ({Split, Whole} if split else {Whole})
     assert (len(plan(batch, budget)) > 2) == split
-    loss = _backward(bench, batch, budget)
+    loss = bench.work.teach(completions, budget)
     gradients = take_gradients(bench.policy)
     wanted = -naive_logprobs(bench.policy, batch)[0].mean()
     wanted.backward()
@@ -63,12 +66,13 @@ def test_layers_are_recomputed_in_an_update(folder: Path, tmp_path: Path) -> Non
     passes: list[nn.Module] = []
     inner = bench.policy.core.language_model.layers[1].mlp
     inner.register_forward_pre_hook(lambda module, inputs: passes.append(module))
-    _backward(bench, batch, 4096)
+    bench.work.teach(batch, 4096)
     assert passes == [inner] * 2
 
 
 def test_a_row_is_the_problem_as_it_is_asked_and_the_text_with_its_end(folder: Path, tmp_path: Path) -> None:
-    bench, batch = make_batch(folder, tmp_path)
+    bench, completions = make_batch(folder, tmp_path)
+    batch = rows_of(bench.prompts, completions)
     texts = [text for each in TAUGHT.values() for text in each]
     assert [bench.policy.decode(completion.tolist()) for _, completion in batch] == texts
     assert all(int(completion[-1]) in bench.policy.eos_ids for _, completion in batch)

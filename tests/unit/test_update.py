@@ -22,10 +22,12 @@ from metis_rise.policy.optimizer import Optimizer
 from metis_rise.policy.planning import Split, Whole, plan
 from metis_rise.problems.images import ImageStore
 from metis_rise.recipe import LoraConfig, RLConfig
-from metis_rise.stages import update
+from metis_rise.stages import passes
 from metis_rise.stages.collector import KeptGroup
-from metis_rise.stages.update import Start, Updater, token_counts
-from metis_rise.stages.workshop import Bench, Prompts
+from metis_rise.stages.passes import token_counts
+from metis_rise.stages.prompts import Prompts
+from metis_rise.stages.update import Start, Updater
+from metis_rise.stages.workshop import Bench
 from metis_rise.types import AnswerType, Group, Problem, Trajectory, Verdict
 
 TEMPERATURE, MAX_TOKENS, STEP = 0.7, 20, 3
@@ -225,9 +227,9 @@ def assert_equal(got: dict[str, float], wanted: dict[str, float]) -> None:
 
 def test_the_budget_splits(place: Place) -> None:
     rows = rows_of(place.bench, groups := make_groups(place, place.bench))
-    passes = plan(rows, splitting(place.bench, groups))
-    assert [type(each) for each in passes] == [Split, Whole, Whole]
-    assert isinstance(passes[0], Split) and len(passes[0].pieces) > 1
+    planned = plan(rows, splitting(place.bench, groups))
+    assert [type(each) for each in planned] == [Split, Whole, Whole]
+    assert isinstance(planned[0], Split) and len(planned[0].pieces) > 1
 
 
 @pytest.mark.parametrize("split", [False, True], ids=["one_pass", "split"])
@@ -305,7 +307,7 @@ def test_minibatches_share_the_groups_out(place: Place, start: Start, monkeypatc
     """Samples of the second part were drawn by weights that the first part's step has changed."""
     bench, stub = place.bench, Stub(place.bench.policy)
     seen = Seen(stub)
-    monkeypatch.setattr(update, "score", seen.note(update.score))
+    monkeypatch.setattr(passes, "score", seen.note(passes.score))
     groups = make_groups(place, bench)
     figures = make_updater(bench, stub, start=start, minibatches=2).update(groups, 0.25)
     parts = [seen.groups(step, groups) for step in range(2)]

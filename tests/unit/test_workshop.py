@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,8 +36,10 @@ MODELS = (
         autocast=True,
         attention="cascade",
     ),
-    ModelConfig(freeze_vision=False),
+    ModelConfig(freeze_vision=False, vision_lr_factor=0.5),
 )
+# Where the model is, and what its optimizer is told.
+NOT_LOADED_WITH = {"path", "vision_lr_factor"}
 
 
 class Stub:
@@ -44,6 +47,7 @@ class Stub:
 
     system: str | None = "noted"
     knows_system = True
+    processor = SimpleNamespace(image_processor=None)
 
     def trained_with(self, system: str | None) -> None:
         self.system = system
@@ -78,7 +82,8 @@ def test_the_models_say_something_else_than_the_defaults_in_every_field() -> Non
 @pytest.mark.parametrize("model", MODELS, ids=["adapters", "tower"])
 def test_every_setting_of_the_model_is_loaded_with(model: ModelConfig, store: ImageStore, loaded: list[Any]) -> None:
     make_shop(model, store).bench("some/folder")
-    assert loaded == [("some/folder", {name: value for name, value in model if name != "path"})]
+    settings = {name: value for name, value in model if name not in NOT_LOADED_WITH}
+    assert loaded == [("some/folder", {**settings, "parallel": None})]
 
 
 @pytest.mark.parametrize(("setting", "system"), [(None, None), ("auto", "noted")])
@@ -117,7 +122,8 @@ class Samples:
 
 def test_benches_that_share_servers_push_when_another_one_had_its_turn() -> None:
     seen, turn = list[str](), Turn()
-    first, second = (Bench(None, Samples(name, seen), None, turn) for name in "ab")  # type: ignore[arg-type]
+    prompts = SimpleNamespace(expect=lambda problems: None)
+    first, second = (Bench(None, Samples(name, seen), prompts, turn) for name in "ab")  # type: ignore[arg-type]
     for bench in (first, first, second, first):
         list(bench.sample([]))
     pushed_and_sampled = ["a pushes", "a samples", "a samples", "b pushes", "b samples", "a pushes", "a samples"]
@@ -147,15 +153,26 @@ def test_an_engine_over_servers_is_made_as_the_recipe_says(store: ImageStore, tm
 
 
 class Lengths:
-    """Prompts of known lengths."""
+    """Prompts of known lengths, and how they are asked for."""
+
+    def __init__(self) -> None:
+        self.measured: list[str] = []
+
+    def bound(self, problem: Problem) -> int:
+        return {"p0": 45, "p1": 60, "p2": 55}[problem.id]
 
     def length(self, problem: Problem) -> int:
+        self.measured.append(problem.id)
         return {"p0": 30, "p1": 50, "p2": 40}[problem.id]
 
 
 def test_the_longest_prompt_needs_room_beside_the_longest_completion(store: ImageStore) -> None:
     shop = make_shop(ModelConfig(), store)
-    bench = Bench(None, None, Lengths())  # type: ignore[arg-type]
+    lengths = Lengths()
+    bench = Bench(None, None, lengths)  # type: ignore[arg-type]
+    shop.check_room(bench, "rl", 160)
+    assert lengths.measured == [], "that none is too long is clear without"
     shop.check_room(bench, "rl", 150)
     with pytest.raises(InputError, match=r"sft\.micro_tokens = 149: problem 'p1' .* set sft\.micro_tokens=150"):
         shop.check_room(bench, "sft", 149)
+    assert lengths.measured == ["p1", "p2"], "once, and none that cannot be the longest"

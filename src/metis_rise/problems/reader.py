@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
 
 from tqdm import tqdm
 
 from metis_rise.errors import InputError
-from metis_rise.problems.images import ImageError, ImageStore
+from metis_rise.json_text import parse_json
+from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import arrange
 from metis_rise.problems.row import Row, RowFault
-from metis_rise.run import write_jsonl
+from metis_rise.problems.storing import Stored, store_files
+from metis_rise.run import read_jsonl, write_jsonl
 from metis_rise.types import AnswerType, Problem
 
 PROGRESS_FROM = 500
@@ -80,7 +81,7 @@ def read_problems(
     """
     faults, rows = _Faults(), 0
     drafts: dict[str, _Draft] = {}
-    for number, line in _lines(path):
+    for number, line in tqdm(_lines(path), desc=f"rows of {path.name}", unit="row", leave=False, delay=2):
         rows += 1
         with faults.caught():
             draft = _draft(_row(path, number, line), check_gold, drafts)
@@ -89,12 +90,11 @@ def read_problems(
         raise InputError(f"{path}: the file has no rows; write one JSON object per line")
     if dropped is None:
         faults.settle(path, rows, None)
-    keys: dict[Path, str] = {}
-    bar = tqdm(drafts.values(), desc=f"pictures of {path.name}", unit="row", disable=len(drafts) <= PROGRESS_FROM)
+    stored = _store_pictures(drafts.values(), store, path.name)
     problems: list[Problem] = []
-    for draft in bar:
+    for draft in drafts.values():
         with faults.caught():
-            problems.append(replace(draft.problem, images=_stored(draft, store, keys)))
+            problems.append(replace(draft.problem, images=_keys(draft, stored)))
     faults.settle(path, rows, dropped)
     return problems
 
@@ -107,12 +107,12 @@ def dump_problems(problems: Sequence[Problem], path: Path) -> None:
 def load_problems(path: Path) -> list[Problem]:
     """The problems that `dump_problems` wrote. Raises InputError if the file is missing or was changed by hand."""
     problems = []
-    for row in read_rows(path):
+    for number, row in enumerate(read_jsonl(path), start=1):
         try:
-            problems.append(Problem.from_json(row.record))
+            problems.append(Problem.from_json(row))
         except (KeyError, TypeError, ValueError) as error:
-            mend = "start a new run, which writes the file anew"
-            raise row.fault(f"not a problem of a run ({error})", mend) from error
+            said = f"not a problem of a run ({error}); start a new run, which writes the file anew"
+            raise InputError(f"{path} row {number}: {said}") from error
     return problems
 
 
@@ -156,18 +156,23 @@ def _draft(row: Row, check_gold: GoldCheck | None, earlier: Mapping[str, _Draft]
     return _Draft(row, problem, tuple(pictures[index] for index in order))
 
 
-def _stored(draft: _Draft, store: ImageStore, keys: dict[Path, str]) -> tuple[str, ...]:
-    """The store's keys of a draft's pictures; `keys` remembers the files that are stored already."""
+def _store_pictures(drafts: Iterable[_Draft], store: ImageStore, name: str) -> dict[Path, Stored]:
+    """What became of each picture file, once for each; `name` is for the progress bar."""
+    files = list(dict.fromkeys(path for draft in drafts for path in draft.pictures))
+    few = len(files) <= PROGRESS_FROM
+    bar = tqdm(store_files(store, files), desc=f"pictures of {name}", total=len(files), unit="picture", disable=few)
+    return dict(zip(files, bar, strict=True))
+
+
+def _keys(draft: _Draft, stored: Mapping[Path, Stored]) -> tuple[str, ...]:
+    """The store's keys of a draft's pictures."""
     for path in draft.pictures:
-        if path not in keys:
-            try:
-                keys[path] = store.put(path.read_bytes())
-            except ImageError as error:
-                raise draft.row.fault(f"image file {path}", str(error), "image cannot be decoded") from error
-            except OSError as error:
-                what = f"image file {path} cannot be read ({error.strerror})"
-                raise draft.row.fault(what, "mend it", "image cannot be read") from error
-    return tuple(keys[path] for path in draft.pictures)
+        if stored[path].unreadable:
+            what = f"image file {path} cannot be read ({stored[path].unreadable})"
+            raise draft.row.fault(what, "mend it", "image cannot be read")
+        if stored[path].broken:
+            raise draft.row.fault(f"image file {path}", stored[path].broken, "image cannot be decoded")
+    return tuple(stored[path].key for path in draft.pictures)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -187,16 +192,14 @@ def _row(path: Path, number: int, line: bytes) -> Row:
     """The JSON object in a line."""
     blank, mend = Row(path, number, {}), "write one JSON object per line, in UTF-8"
     try:
-        value = json.loads(line.decode(), parse_constant=_refuse_constant)
-        json.dumps(value, ensure_ascii=False).encode()
+        value = parse_json(line.decode(), strict=True)
+        if b"\\u" in line:
+            # Half a pair of surrogates can be written as an escape alone.
+            json.dumps(value, ensure_ascii=False).encode()
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise blank.fault(f"not UTF-8 ({error.reason})", mend, "not UTF-8") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise blank.fault(f"not JSON ({error})", mend, "not JSON") from error
     if not isinstance(value, dict):
         raise blank.fault("not a JSON object", mend)
     return replace(blank, record=value)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

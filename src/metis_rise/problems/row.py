@@ -13,6 +13,7 @@ from typing import Any
 
 from metis_rise.errors import InputError
 from metis_rise.problems.answers import MAX_ANSWER_CHARS, MAX_CHOICES, letter_of, option_letter, read_letters
+from metis_rise.problems.paths import PathFault, find_file
 from metis_rise.problems.prompt import control_token
 from metis_rise.types import AnswerType
 
@@ -166,18 +167,19 @@ class Row:
         raise self.fault(f"answer {_shown(text)} is {what}", mend, f"answer is {what}")
 
     def images(self) -> tuple[Path, ...]:
-        """The picture files, relative ones taken from the file's folder; each is there."""
+        """The picture files; each is there, in the folder of the row's file or below it."""
         value = self.record.get("images")
         if value is None:
             return ()
         if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
             raise self.fault("images is not a list of paths", 'write a list such as ["images/1.png"], or leave it out')
-        paths = tuple(self.path.parent / name for name in value)
-        for path in paths:
-            if not path.is_file():
-                mend = f"paths are relative to {self.path.parent}"
-                raise self.fault(f"there is no image file {path}", mend, "no such image file")
-        return paths
+        return tuple(self._image(name) for name in value)
+
+    def _image(self, name: str) -> Path:
+        try:
+            return find_file(self.path.parent, name)
+        except PathFault as error:
+            raise self.fault(error.what, error.mend, error.reason) from error
 
     def meta(self) -> dict[str, Any]:
         """The row's meta with its split and every field that is not of the schema."""

@@ -7,6 +7,7 @@ from threading import Thread
 from typing import Any
 
 from metis_rise.stages.collector import Collected, Collector
+from metis_rise.types import Problem
 
 # Seconds that a thread gets to end once its engine is closed; it does not keep the process alive anyway.
 _PATIENCE = 30.0
@@ -42,6 +43,10 @@ class Batches:
         if held[0] != step:
             raise ValueError(f"groups of step {held[0]} were collected, not of step {step}")
         return held[1]
+
+    def coming(self) -> list[Problem]:
+        """Problems that will probably be sampled next; none while they are sampled already."""
+        return self._collector.coming() if self._thread is None else []
 
     def begin(self, step: int) -> None:
         """Starts to collect the groups of `step`, if this is to be done ahead; `take` gives them."""

@@ -113,6 +113,10 @@ class Collector:
         result.seconds = time.monotonic() - began
         return result
 
+    def coming(self) -> list[Problem]:
+        """Problems that the next step will probably begin with."""
+        return self._stream.coming(max(0, self._config.prompts_per_step - len(self._surplus)))
+
     def _ask(self, result: Collected) -> int:
         missing = self._config.prompts_per_step - len(result.kept)
         if result.rounds == 0:

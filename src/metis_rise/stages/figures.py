@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 
 def finite(values: Mapping[str, float]) -> dict[str, float]:
@@ -33,3 +34,21 @@ class Mean:
     def result(self) -> dict[str, float]:
         """The mean of each figure over the weight that it was given, and the maxima."""
         return {name: total / self._weights[name] for name, total in self._sums.items()} | self._most
+
+    def join(self, other: Mean) -> None:
+        """Counts all that `other` was given as well."""
+        for name, total in other._sums.items():
+            self._sums[name] = self._sums.get(name, 0.0) + total
+            self._weights[name] = self._weights.get(name, 0.0) + other._weights[name]
+        self.most(other._most)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, exact; `from_json` reads them back."""
+        return {"sums": self._sums, "weights": self._weights, "most": self._most}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Mean:
+        """What `to_json` wrote."""
+        mean = cls()
+        mean._sums, mean._weights, mean._most = dict(row["sums"]), dict(row["weights"]), dict(row["most"])
+        return mean

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from metis_rise.journal import stream_jsonl
+from metis_rise.errors import InputError
+from metis_rise.journal import parse_line, stream_jsonl
 from metis_rise.types import Trajectory
 
 JOURNAL = "trajectories-0000.jsonl"
@@ -17,8 +18,8 @@ def stream_trajectories(journal: Path) -> Iterator[tuple[int, Trajectory]]:
 
     Log-probabilities are left out: they are most of a journal, and few readers need them.
     """
-    for start, row in stream_jsonl(journal):
-        yield start, Trajectory.from_json(row | {"logprobs": ()})
+    for number, (start, row) in enumerate(stream_jsonl(journal), start=1):
+        yield start, _trajectory(row | {"logprobs": ()}, f"{journal} row {number}")
 
 
 def read_trajectories(journal: Path) -> dict[str, list[Trajectory]]:
@@ -44,5 +45,14 @@ def by_problem(journal: Path, wanted: Collection[str]) -> Iterator[tuple[str, li
             found = []
             for start in samples.values():
                 file.seek(start)
-                found.append(Trajectory.from_json(json.loads(file.readline())))
+                line = parse_line(file.readline())
+                assert line is not None, "the first pass read it"
+                found.append(_trajectory(line, f"{journal} at byte {start}"))
             yield problem_id, found
+
+
+def _trajectory(row: Mapping[str, Any], place: str) -> Trajectory:
+    try:
+        return Trajectory.from_json(row)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{place}: not a trajectory ({error}); delete this line, or restore the file") from error

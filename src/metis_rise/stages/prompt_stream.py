@@ -39,6 +39,13 @@ class PromptStream:
                 idle += 1
         return list(taken.values())
 
+    def coming(self, count: int) -> list[Problem]:
+        """What `take` would give, as far as is known by now."""
+        before = self._epoch, self._cursor, self._draws, self._order
+        problems = self.take(count)
+        self._epoch, self._cursor, self._draws, self._order = before
+        return problems
+
     def note(self, problem: Problem, accuracy: float) -> None:
         """Remembers a group's mean accuracy."""
         if accuracy in (0.0, 1.0):

@@ -20,19 +20,22 @@ from typing import Any
 from tqdm import tqdm
 
 from metis_rise.engines.base import Request
-from metis_rise.policy.checkpoint import load_training, load_weights, newest, prune, save_training, saved_version
-from metis_rise.policy.forward import row_logprobs
-from metis_rise.policy.optimizer import Optimizer, lr_at
+from metis_rise.policy.checkpoint import newest, prune, saved_version
+from metis_rise.policy.optimizer import lr_at
 from metis_rise.run import Stage, write_jsonl
 from metis_rise.seeding import derive
 from metis_rise.stages.ahead import Batches
 from metis_rise.stages.collector import Collected, Collector, KeptGroup, LogProbsPerToken
 from metis_rise.stages.dev import score_dev
 from metis_rise.stages.figures import finite
+from metis_rise.stages.hands import Hands, OptimizerSettings, Training
+from metis_rise.stages.passes import completions_of
 from metis_rise.stages.prompt_stream import PromptStream
 from metis_rise.stages.rewarding import mean_parts, reward, with_parts
-from metis_rise.stages.update import Start, Updater, prompt_rows
+from metis_rise.stages.serving import server_urls
+from metis_rise.stages.update import Start, Updater
 from metis_rise.stages.workshop import MODEL_FOLDER, Bench, Workshop, sample_judged
+from metis_rise.stopping import finished_first
 from metis_rise.types import Group, Problem
 from metis_rise.verifier.user_reward import load_reward
 
@@ -67,21 +70,20 @@ class _Training:
         self.user_reward = None if named is None else load_reward(named)
         self.stage: Stage = shop.run.stage("rl")
         self.bench: Bench = shop.bench(shop.start_model)
-        self.optimizer = Optimizer(
-            self.bench.policy,
-            weight_decay=self.config.weight_decay,
-            max_grad_norm=self.config.max_grad_norm,
-            betas=(0.9, self.config.adam_beta2),
-        )
+        config = self.config
+        factor = recipe.model.vision_lr_factor
+        settings = OptimizerSettings(config.weight_decay, config.max_grad_norm, config.adam_beta2, factor)
+        self.training: Training = self.bench.work.training(settings)
         stream = PromptStream(shop.sets.train, derive(shop.seed, "rl"), self.config.revisit)
         collector = Collector(self.config, stream, self._sample, self._old_logprobs)
         self.batches = Batches(collector, ahead=self.config.max_staleness > 0)
         # With adapters the policy is its own reference: they are switched off.
         apart = self.config.kl_weight > 0 and self.bench.policy.lora is None
-        reference = shop.policy(recipe.model.path) if apart else None
+        self.reference: Hands | None = shop.hands(recipe.model.path) if apart else None
         sampling = (recipe.sampling.temperature, shop.max_tokens)
         self.start = self._start()
-        self.updater = Updater(self.bench, self.optimizer, self.config, sampling, reference, self.start)
+        reference = None if self.reference is None else self.reference.policy
+        self.updater = Updater(self.bench, self.training, self.config, sampling, reference, self.start)
         self.progress = _Progress()
         self.rollouts: list[dict[str, Any]] = []
 
@@ -106,6 +108,8 @@ class _Training:
         """Ends what is under way; a sampler in a thread fails when its engine closes."""
         self.bench.close()
         self.batches.close()
+        if self.reference is not None:
+            self.reference.close()
 
     def _say_how(self) -> None:
         policy, objective = self.bench.policy, self.updater.objective
@@ -117,7 +121,7 @@ class _Training:
         )
         if self.bench.engine.remote:
             ahead = "one step ahead" if self.config.max_staleness else "step by step"
-            urls = ", ".join(self.shop.recipe.engine.urls)
+            urls = ", ".join(server_urls(self.shop.recipe))
             self.shop.run.log(f"RL: sampled by {urls}, {ahead}, importance weights up to {self.config.importance_cap}")
 
     def _train(self) -> None:
@@ -127,18 +131,23 @@ class _Training:
                 self._evaluate()
                 self._save()
             while self.progress.step < total:
-                bar.set_postfix(self._step())
-                bar.update()
+                with finished_first(self._keep):
+                    bar.set_postfix(self._step())
+                    bar.update()
 
     def _step(self) -> dict[str, str]:
         start, step, policy = time.monotonic(), self.progress.step, self.bench.policy
         waited, encoded, version = self.batches.waited, policy.encoded, policy.version
+        apart, data = self.shop.waited, self.bench.work.data_waited
         collected = self.batches.take(step)
         if step + 1 < self.config.steps:
             self.batches.begin(step + 1)
         collected.drop_stale(version, lambda kept: self._most_lag(kept, step))
         values = self._values(collected)
         learning_rate = lr_at(step, self.config.learning_rate, self.config.warmup_steps)
+        # While these are trained on, helpers may begin with the pictures of what is sampled next.
+        self.bench.work.expect([each for kept in collected.kept for each in completions_of(kept.group)])
+        self.bench.expect(self.batches.coming())
         values |= self.updater.update(collected.kept, learning_rate) if collected.kept else {}
         self.progress.step += 1
         self._count(collected)
@@ -147,6 +156,9 @@ class _Training:
         values |= self._push(version)
         values |= {"lr": learning_rate, "seconds": time.monotonic() - start}
         values["waiting"] = (self.batches.waited - waited) / values["seconds"]
+        values["data_waiting"] = (self.bench.work.data_waited - data) / values["seconds"]
+        if self.shop.team is not None:
+            values["ranks_waiting"] = (self.shop.waited - apart) / values["seconds"]
         values["images_encoded"] = policy.encoded - encoded
         self.shop.run.metric("rl", self.progress.step, finite(values))
         self.rollouts += [
@@ -190,8 +202,8 @@ class _Training:
         """
         if self.start is not Start.SAMPLING or (now and self.config.minibatches == 1):
             return tuple(t.logprobs for t in group.trajectories)
-        rows, temperature = prompt_rows(self.bench, group), self.shop.recipe.sampling.temperature
-        scores = row_logprobs(self.bench.policy, rows, temperature, self.config.micro_tokens)
+        temperature, budget = self.shop.recipe.sampling.temperature, self.config.micro_tokens
+        scores = self.bench.work.logprobs(completions_of(group), temperature, budget)
         return tuple(tuple(values.tolist()) for values in scores)
 
     def _values(self, collected: Collected) -> dict[str, float]:
@@ -250,13 +262,19 @@ class _Training:
             "progress": asdict(self.progress) | {"seconds": self._seconds()},
             "collector": self.batches.state_dict(),
         }
-        save_training(self._checkpoint(self.progress.step), self.bench.policy, self.optimizer, state)
+        self.training.save(self._checkpoint(self.progress.step), state)
         prune(self.stage.path, self.config.keep_checkpoints, [self._checkpoint(self.progress.best_step)])
+
+    def _keep(self) -> None:
+        """A checkpoint of the last step, if it has none."""
+        if newest(self.stage.path) != self._checkpoint(self.progress.step):
+            self._save()
+        self.shop.run.log(f"RL: stopped after step {self.progress.step}, which is kept")
 
     def _resume(self) -> None:
         found = newest(self.stage.path)
         if found is not None:
-            state = load_training(found, self.bench.policy, self.optimizer)
+            state = self.training.load(found)
             self.progress = _Progress(**state["progress"])
             self.batches.load_state_dict(state["collector"])
             self.shop.run.log(f"RL: going on from {found.name}")
@@ -268,16 +286,16 @@ class _Training:
         for number, what in ((progress.short_steps, "smaller than asked"), (progress.empty_steps, "without any group")):
             if number:
                 warn(f"RL: {number} of {progress.step} steps were {what}: too few problems were solved sometimes")
-        if self.optimizer.skipped:
-            warn(f"RL: {self.optimizer.skipped} updates were skipped because their gradient was not finite")
+        if self.training.skipped:
+            warn(f"RL: {self.training.skipped} updates were skipped because their gradient was not finite")
         if progress.best_step == 0:
             warn("RL: no step scored as well on dev as the base, which therefore goes on to the next stage")
 
     def _finish(self) -> dict[str, Any]:
         progress = self.progress
         best = self._checkpoint(progress.best_step)
-        load_weights(best, self.bench.policy)
-        self.bench.policy.save(self.stage.path / MODEL_FOLDER)
+        self.bench.work.load_weights(best)
+        self.bench.work.save(self.stage.path / MODEL_FOLDER)
         self.shop.run.log(f"RL: the best of {progress.step} steps on dev is step {progress.best_step}")
         self._warn()
         return {

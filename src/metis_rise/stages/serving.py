@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from metis_rise.engines.base import Engine
 from metis_rise.engines.native import NativeEngine
 from metis_rise.engines.server.check import check_there
+from metis_rise.engines.server.discovery import find_servers
 from metis_rise.engines.server.engine import ServerEngine
 from metis_rise.engines.server.fleet import Fleet
 from metis_rise.engines.server.nccl import CudaSender, NcclPush
@@ -61,7 +65,14 @@ def make_engine(
     def picture(key: str) -> bytes:
         return store.path(key).read_bytes()
 
-    return ServerEngine(policy, encode, picture, _settings(recipe), turn.pusher, _probe(sets), run.warn)
+    settings = _settings(recipe)
+    return ServerEngine(policy, encode, picture, settings, turn.pusher, _probe(sets), run.warn, _make_room)
+
+
+def _make_room() -> None:
+    """Gives the GPU's memory that torch keeps for later back."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def check_servers(recipe: Recipe) -> None:
@@ -80,7 +91,18 @@ async def _check_there(settings: ServerSettings) -> None:
 
 def _settings(recipe: Recipe) -> ServerSettings:
     config = recipe.engine
-    return ServerSettings(config.urls, concurrency=config.concurrency, timeout_s=config.timeout_s)
+    return ServerSettings(
+        server_urls(recipe),
+        concurrency=config.concurrency,
+        timeout_s=config.timeout_s,
+        colocated=config.colocated,
+    )
+
+
+def server_urls(recipe: Recipe) -> tuple[str, ...]:
+    """The servers that the recipe names, or those of the job that this process is part of (engine.urls: auto)."""
+    urls = recipe.engine.urls
+    return find_servers(recipe.cluster, os.environ) if urls == "auto" else urls
 
 
 def drop_served(run: Run) -> None:

@@ -6,6 +6,7 @@ best model so far is taken."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ def run(shop: Workshop) -> dict[str, Any]:
             last = best
             break
         best = max(last, best, key=lambda made: made.score)
-    shop.policy(last.model).save(stage.path / MODEL_FOLDER)
+    with closing(shop.hands(last.model)) as hands:
+        hands.save(stage.path / MODEL_FOLDER)
     used = sum(result["examples"] + result["replay"] for result in results)
     return {"stages": results, "taken": last.name, "counts": {"used": used}, "dropped": {}}
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from metis_rise.policy.forward import Row, row_logprobs, score
-from metis_rise.policy.objectives import aggregate
-from metis_rise.policy.optimizer import Optimizer, lr_at
+from metis_rise.policy.checkpoint import newest
+from metis_rise.policy.optimizer import lr_at
 from metis_rise.problems.prompt import control_token
 from metis_rise.recipe.sft import SFTStage
 from metis_rise.seeding import derive
@@ -22,11 +22,32 @@ from metis_rise.stages.curriculum import Example, ordered
 from metis_rise.stages.dev import dev_problems, score_dev
 from metis_rise.stages.experts.free import free_expert
 from metis_rise.stages.figures import Mean, finite
+from metis_rise.stages.hands import OptimizerSettings, Training
+from metis_rise.stages.passes import Completion
 from metis_rise.stages.workshop import Bench, Workshop
+from metis_rise.stopping import finished_first
 
 # The curve of dev scores: step N is after the Nth curriculum stage.
 DEV = "sft-dev"
 _HELD_OUT_ROWS = 64
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far the training of a curriculum stage is: `step` updates. A run that is stopped keeps it in `folder`."""
+
+    training: Training
+    folder: Path
+    step: int = 0
+
+    def resume(self) -> None:
+        """Goes on from what `keep` wrote, if it did."""
+        if (found := newest(self.folder)) is not None:
+            self.step = self.training.load(found)["step"]
+
+    def keep(self) -> None:
+        """Writes what is needed to go on exactly from here."""
+        self.training.save(self.folder / f"checkpoint-{self.step}", {"step": self.step})
 
 
 def train(
@@ -38,61 +59,77 @@ def train(
     folder: Path,
     number: int,
 ) -> None:
-    """Trains curriculum stage `number` (0-based) from `model`, scores dev problems, then saves into `folder`."""
+    """Trains curriculum stage `number` (0-based) from `model`, scores dev problems, then saves into `folder`.
+
+    Goes on from the step after which the run was stopped, if it was stopped in this stage.
+    """
     sft, seed = shop.recipe.sft, derive(shop.seed, "sft-order", number)
     bench = shop.bench(model)
-    optimizer = Optimizer(
-        bench.policy,
-        weight_decay=sft.weight_decay,
-        max_grad_norm=sft.max_grad_norm,
-        betas=(0.9, sft.adam_beta2),
-    )
+    factor = shop.recipe.model.vision_lr_factor
+    training = bench.work.training(OptimizerSettings(sft.weight_decay, sft.max_grad_norm, sft.adam_beta2, factor))
+    progress = _Progress(training, folder.with_name(f"checkpoints-{config.name}"))
+    progress.resume()
     curve = f"sft-{config.name}"
     for part in (curve, f"{curve}-heldout"):
-        shop.run.truncate_metrics(part, -1)
+        shop.run.truncate_metrics(part, progress.step or -1)
     shop.run.truncate_metrics(DEV, number)
     shop.check_room(bench, "sft", sft.micro_tokens)
     backend = bench.policy.backend
     shop.run.log(f"SFT {config.name}: attention of packed rows: {backend.name} ({backend.reason})")
     held_out = _held_out(shop, bench)
     per_epoch = math.ceil((len(taught) + len(replay)) / config.batch_size)
-    total, step = config.epochs * per_epoch, 0
-    _log_held_out(shop, bench, held_out, config.name, 0)
-    with tqdm(total=total, desc=f"SFT {config.name}", unit="step") as bar:
-        for epoch in range(config.epochs):
+    total = config.epochs * per_epoch
+    if progress.step:
+        shop.run.log(f"SFT {config.name}: going on after step {progress.step}")
+    else:
+        _log_held_out(shop, bench, held_out, config.name, 0)
+    with tqdm(total=total, initial=progress.step, desc=f"SFT {config.name}", unit="step") as bar:
+        for epoch in range(progress.step // per_epoch, config.epochs):
             order = ordered(config, taught, replay, derive(seed, epoch))
-            for start in range(0, len(order), config.batch_size):
-                began = time.monotonic()
-                batch = _rows(bench, order[start : start + config.batch_size])
-                learning_rate = lr_at(step, config.learning_rate, sft.warmup_steps, total, config.schedule)
-                loss = _backward(bench, batch, sft.micro_tokens)
-                norm, tokens, step = optimizer.step(learning_rate), sum(len(c) for _, c in batch), step + 1
-                values = {"loss": loss, "lr": learning_rate, "grad_norm": norm, "tokens": tokens}
-                shop.run.metric(curve, step, finite(values | {"seconds": time.monotonic() - began}))
-                bar.set_postfix(loss=f"{loss:.3f}")
-                bar.update()
-            _log_held_out(shop, bench, held_out, config.name, step)
-    if optimizer.skipped:
-        shop.run.warn(f"sft: {optimizer.skipped} updates of stage {config.name} were skipped: gradient not finite")
+            done = progress.step % per_epoch * config.batch_size
+            batches = _batches(bench, order[done:], config.batch_size)
+            began, waited, data = time.monotonic(), shop.waited, bench.work.data_waited
+            for batch in batches:
+                with finished_first(progress.keep):
+                    learning_rate = lr_at(progress.step, config.learning_rate, sft.warmup_steps, total, config.schedule)
+                    loss = bench.work.teach(batch, sft.micro_tokens)
+                    norm, tokens = training.step(learning_rate), sum(len(each.tokens) for each in batch)
+                    progress.step += 1
+                    values = {"loss": loss, "lr": learning_rate, "grad_norm": norm, "tokens": tokens}
+                    values["seconds"] = time.monotonic() - began
+                    values["data_waiting"] = (bench.work.data_waited - data) / values["seconds"]
+                    if shop.team is not None:
+                        values["ranks_waiting"] = (shop.waited - waited) / values["seconds"]
+                    shop.run.metric(curve, progress.step, finite(values))
+                    began, waited, data = time.monotonic(), shop.waited, bench.work.data_waited
+                    bar.set_postfix(loss=f"{loss:.3f}")
+                    bar.update()
+                    if progress.step % per_epoch == 0:
+                        _log_held_out(shop, bench, held_out, config.name, progress.step)
+    if training.skipped:
+        shop.run.warn(f"sft: {training.skipped} updates of stage {config.name} were skipped: gradient not finite")
     with closing(bench):
         bench.push()
         score_dev(shop, bench, DEV, number + 1)
-    bench.policy.save(folder)
+        bench.work.save(folder)
+    shutil.rmtree(progress.folder, ignore_errors=True)
 
 
-def _rows(bench: Bench, examples: Sequence[Example]) -> list[Row]:
-    return [(bench.prompt(example.problem), bench.policy.completion_ids(example.text)) for example in examples]
+def _batches(bench: Bench, examples: Sequence[Example], size: int) -> Iterator[list[Completion]]:
+    """The completions of each batch; while one is taught, helpers may begin with the pictures of the next."""
+    starts = range(0, len(examples), size)
+    batches = (_completions(bench, examples[start : start + size]) for start in starts)
+    batch = next(batches, None)
+    while batch is not None:
+        after = next(batches, None)
+        bench.work.expect(batch)
+        bench.work.expect(after or [])
+        yield batch
+        batch = after
 
 
-def _backward(bench: Bench, batch: Sequence[Row], micro_tokens: int) -> float:
-    """Gradients of the mean negative log-likelihood per token of `batch`; returns that mean."""
-    tokens, loss = sum(len(completion) for _, completion in batch), 0.0
-    with bench.policy.updating():
-        for scored in score(bench.policy, batch, token_budget=micro_tokens):
-            objective: Tensor = aggregate(-scored.logprobs.values, scored.logprobs.lengths, "token", tokens)
-            torch.autograd.backward(objective)
-            loss += float(objective.detach())
-    return loss
+def _completions(bench: Bench, examples: Sequence[Example]) -> list[Completion]:
+    return [Completion(example.problem, bench.policy.completion_ids(example.text)) for example in examples]
 
 
 def _held_out(shop: Workshop, bench: Bench) -> list[Example]:
@@ -108,7 +145,7 @@ def _log_held_out(shop: Workshop, bench: Bench, examples: Sequence[Example], sta
         return
     mean, size = Mean(), shop.recipe.sft.micro_tokens
     for start in range(0, len(examples), _HELD_OUT_ROWS):
-        rows = _rows(bench, examples[start : start + _HELD_OUT_ROWS])
-        values = torch.cat(row_logprobs(bench.policy, rows, 1.0, size))
+        rows = _completions(bench, examples[start : start + _HELD_OUT_ROWS])
+        values = torch.cat(bench.work.logprobs(rows, 1.0, size))
         mean.add({"loss": -float(values.mean())}, len(values))
     shop.run.metric(f"sft-{stage}-heldout", step, mean.result())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Lock
 
 from tqdm import tqdm
 
@@ -13,22 +12,24 @@ from metis_rise.engines.base import Engine, Request, SamplingParams
 from metis_rise.engines.server.engine import ServerEngine
 from metis_rise.errors import InputError
 from metis_rise.policy.model import Policy
-from metis_rise.policy.processor import prompt_tokens
 from metis_rise.policy.prompt import Prompt
 from metis_rise.problems.dataset import ProblemSets
 from metis_rise.problems.images import ImageStore
-from metis_rise.problems.prompt import RISE, build_messages, load_system
 from metis_rise.problems.world import check_chain
 from metis_rise.recipe import Recipe
 from metis_rise.run import Run
 from metis_rise.seeding import derive
+from metis_rise.stages.hands import Hands, OwnHands
+from metis_rise.stages.longest import Longest
+from metis_rise.stages.models import load_policy
+from metis_rise.stages.prompts import Prompts
 from metis_rise.stages.serving import Turn, make_engine
+from metis_rise.stages.team.leading import Team, TeamHands
+from metis_rise.stages.team.sampling import team_engine
 from metis_rise.types import Group, Problem, StopReason, Trajectory
 from metis_rise.verifier.judge import judge
 
 MODEL_FOLDER = "model"
-AUTO = "auto"
-KEPT_BYTES = 256 << 20
 # How often problems are asked that the sampler gives up.
 ATTEMPTS = 3
 
@@ -45,12 +46,25 @@ class Bench:
     prompts: Prompts
     turn: Turn = field(default_factory=Turn)
     mark: object = field(default_factory=object)
+    hands: Hands | None = None
+
+    @property
+    def work(self) -> Hands:
+        """Who does the passes and keeps the model: this process alone where nobody else was named."""
+        return OwnHands(self.policy, self.prompts) if self.hands is None else self.hands
 
     def sample(self, requests: Sequence[Request]) -> Iterator[Group]:
         """Groups as they finish: see `Engine.sample`."""
         if self.turn.owner is not self.mark:
             self.push()
+        self.expect(request.problem for request in requests)
         return self.engine.sample(requests)
+
+    def expect(self, problems: Iterable[Problem]) -> None:
+        """Says what will be sampled next, so that its pictures are there by then."""
+        # Who of a team reads which prompt is settled when it samples.
+        if self.engine.remote or not isinstance(self.work, TeamHands):
+            self.prompts.expect(problems)
 
     def push(self) -> Mapping[str, float]:
         """Samples with the policy's present weights from now on: see `Engine.push`."""
@@ -61,58 +75,21 @@ class Bench:
         return figures
 
     def close(self) -> None:
-        """Lets go of the engine; nothing is sampled afterwards."""
+        """Lets go of the engine and the model; nothing is sampled afterwards."""
         self.engine.close()
+        self.work.close()
 
     def prompt(self, problem: Problem) -> Prompt:
         """The encoded prompt of a problem."""
         return self.prompts(problem)
 
 
-@dataclass(slots=True)
-class Prompts:
-    """Encodes problems for one policy, and keeps the prompts used last, up to `KEPT_BYTES` of pixels."""
-
-    policy: Policy
-    store: ImageStore
-    system: str | None
-    _known: dict[str, Prompt] = field(default_factory=dict)
-    _bytes: int = 0
-    _lock: Lock = field(default_factory=Lock)
-
-    def __call__(self, problem: Problem) -> Prompt:
-        """The prompt of `problem`. Threads may call at once: one that samples, one that trains."""
-        with self._lock:
-            return self._prompt(problem)
-
-    def _prompt(self, problem: Problem) -> Prompt:
-        prompt = self._known.pop(problem.id, None)
-        if prompt is None:
-            images = [self.store.open(key) for key in problem.images]
-            encoded = self.policy.encode(build_messages(problem, self.system), images)
-            prompt = replace(encoded, problem=problem.id)
-            self._bytes += _size(prompt)
-        self._known[problem.id] = prompt
-        while self._bytes > KEPT_BYTES and len(self._known) > 1:
-            oldest = next(iter(self._known))
-            self._bytes -= _size(self._known.pop(oldest))
-        return prompt
-
-    def length(self, problem: Problem) -> int:
-        """Tokens of the prompt of `problem`, its pictures not decoded."""
-        messages = build_messages(problem, self.system)
-        return prompt_tokens(self.policy.processor, messages, [self.store.size(key) for key in problem.images])
-
-
-def _size(prompt: Prompt) -> int:
-    return 0 if prompt.pixel_values is None else prompt.pixel_values.nbytes
-
-
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """A run at work. `max_tokens` is the longest completion, settled before the first stage (lengths.py).
 
-    `system` is the recipe's prompt.system, a file being the run's own copy.
+    `system` is the recipe's prompt.system, a file being the run's own copy. `team` are the processes that do the work
+    on models; None where there is only this one. `helpers` cut up pictures for each of them.
     """
 
     recipe: Recipe
@@ -122,45 +99,48 @@ class Workshop:
     max_tokens: int
     system: str | None
     turn: Turn = field(default_factory=Turn)
+    team: Team | None = None
+    helpers: int = 0
+    # By split, where somebody has asked.
+    longest: dict[str, Longest] = field(default_factory=dict)
 
     def bench(self, model: str | Path) -> Bench:
         """Loads a model by name or folder, and an engine on it; close the bench when it has done its work.
 
         Raises InputError for servers that are not there, or cannot do the run's work; they are asked once per process.
         """
-        policy = self.policy(model)
-        prompts = Prompts(policy, self.store, policy.system)
+        hands = self.hands(model)
+        policy, prompts = hands.policy, hands.prompts
         engine = make_engine(self.recipe, self.run, self.sets, self.store, policy, prompts, self.turn)
         if isinstance(engine, ServerEngine) and not self.turn.checked:
-            every = [problem for problems in self.sets.named().values() for problem in problems]
-            engine.check(*longest_prompt(prompts, every, "servers"), self.max_tokens)
+            found = [self._longest(prompts, split).measured(prompts) for split in self.sets.named()]
+            engine.check(*max(found), self.max_tokens)
             self.turn.checked = True
-        return Bench(policy, engine, prompts, self.turn)
+        if isinstance(hands, TeamHands):
+            engine = team_engine(hands, engine)
+        return Bench(policy, engine, prompts, self.turn, hands=hands)
 
-    def policy(self, model: str | Path) -> Policy:
-        """Loads a model by name or folder, without an engine; its `system` is the system prompt that it is given."""
-        config = self.recipe.model
-        policy = Policy.load(
-            model,
-            dtype=config.dtype,
-            device=config.device,
-            freeze_vision=config.freeze_vision,
-            min_pixels=config.min_pixels,
-            max_pixels=config.max_pixels,
-            lora=config.lora,
-            gradient_checkpointing=config.gradient_checkpointing,
-            autocast=config.autocast,
-            attention=config.attention,
-        )
-        policy.trained_with(system_prompt(policy, self.system))
-        return policy
+    def hands(self, model: str | Path) -> Hands:
+        """Loads a model by name or folder, without an engine; close it when it has done its work."""
+        if self.team is not None:
+            return self.team.load(model, self.store.folder, self.system, self.helpers)
+        policy = load_policy(self.recipe, model, self.system)
+        return OwnHands(policy, Prompts(policy, self.store, policy.system, self.helpers))
+
+    @property
+    def waited(self) -> float:
+        """Seconds that a process of the team has spent waiting for others so far; 0 without a team."""
+        return 0.0 if self.team is None else self.team.waited
 
     def check_room(self, bench: Bench, part: str, micro_tokens: int) -> None:
         """InputError when the longest training prompt and a completion of `max_tokens` pass a pass's token budget.
 
         `part` is the recipe's section that `micro_tokens` is from.
         """
-        longest, problem = longest_prompt(bench.prompts, self.sets.train, part)
+        train = self._longest(bench.prompts, "train")
+        if train.within(micro_tokens - self.max_tokens):
+            return
+        longest, problem = train.measured(bench.prompts)
         need = longest + self.max_tokens
         if need > micro_tokens:
             raise InputError(
@@ -168,6 +148,11 @@ class Workshop:
                 f"completions of up to {self.max_tokens} it needs {need}; set {part}.micro_tokens={need} or more "
                 "(the run goes on with it), or start anew with a smaller model.max_pixels or sampling.max_tokens"
             )
+
+    def _longest(self, prompts: Prompts, split: str) -> Longest:
+        if split not in self.longest:
+            self.longest[split] = Longest(prompts, self.sets.named()[split], split)
+        return self.longest[split]
 
     def model_after(self, stage: str) -> Path:
         """The folder of the model that `stage` ("rl" or "sft") of this round made."""
@@ -200,22 +185,6 @@ class Workshop:
     def greedy(self) -> SamplingParams:
         """The likeliest completion, as long as the recipe allows."""
         return SamplingParams(temperature=0.0, max_tokens=self.max_tokens)
-
-
-def longest_prompt(prompts: Prompts, problems: Sequence[Problem], purpose: str) -> tuple[int, str]:
-    """Tokens of the longest prompt, and its problem's id; `purpose` is for the progress bar."""
-    bar = tqdm(problems, desc=f"{purpose}: measuring prompts", unit="problem", leave=False, delay=2)
-    return max((prompts.length(problem), problem.id) for problem in bar)
-
-
-def system_prompt(policy: Policy, setting: str | None) -> str | None:
-    """The system prompt that a recipe's `prompt.system` means for this model.
-
-    `AUTO` is what the model's folder says it was trained with, and ours where it says nothing.
-    """
-    if setting == AUTO:
-        return policy.system if policy.knows_system else load_system(RISE)
-    return load_system(setting)
 
 
 def sample_judged(

@@ -1,0 +1,37 @@
+"""Loading a model as a recipe says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from metis_rise.policy.model import Policy
+from metis_rise.policy.parallel.mesh import Parallel
+from metis_rise.recipe import Recipe
+from metis_rise.stages.prompts import system_prompt
+
+
+def load_policy(recipe: Recipe, model: str | Path, system: str | None, parallel: Parallel | None = None) -> Policy:
+    """Loads a model by name or folder; its `system` is the system prompt that it is given.
+
+    Args:
+        recipe: says how, in its section `model`.
+        model: what to load.
+        system: the recipe's prompt.system, a file being the run's own copy.
+        parallel: the processes that share it, all of which load it at once; None where there is only this one.
+    """
+    config = recipe.model
+    policy = Policy.load(
+        model,
+        dtype=config.dtype,
+        device=config.device,
+        freeze_vision=config.freeze_vision,
+        min_pixels=config.min_pixels,
+        max_pixels=config.max_pixels,
+        lora=config.lora,
+        gradient_checkpointing=config.gradient_checkpointing,
+        autocast=config.autocast,
+        attention=config.attention,
+        parallel=parallel,
+    )
+    policy.trained_with(system_prompt(policy, system))
+    return policy
