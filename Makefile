@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 SERVER := .venv-vllm/installed
 FACTORY := .venv-llamafactory/installed
-SUITES := unit cli slow llamafactory vllm
+SUITES := unit corpus parallel cli slow llamafactory vllm
 
 .PHONY: demo test lint bench wheel clean
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from metis_rise.errors import InputError
 from metis_rise.run import STAGES, Run, Stage, differences, may_differ, read_jsonl, round_name, write_jsonl
+from metis_rise.run_format import read_format, write_format
 from metis_rise.stages import model_judge
 from metis_rise.stages.experts import answers, imported
 
@@ -58,6 +59,7 @@ def fork(
     """
     if not (source / "recipe.json").is_file():
         raise InputError(f"{source}: no run folder (it holds no recipe.json); name one such as runs/tiny")
+    number = read_format(source)
     changed = {
         key: pair for key, pair in differences(source, recipe).items() if key != OWN and not may_differ(key, may_change)
     }
@@ -84,6 +86,8 @@ def fork(
     _take_metrics(source, made, taken)
     if not any(key.partition(".")[0] in _SCORED_BY for key in changed):
         _take_scores(source, made)
+    # Journals are copied as they are, without checksums where the source has none.
+    write_format(made.path, number)
     made.event("fork", source=str(source), stages=list(taken))
     return taken
 

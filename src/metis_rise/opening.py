@@ -8,6 +8,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,25 @@ from metis_rise.run import Run, read_jsonl, write_atomic
 from metis_rise.stages import expert
 from metis_rise.stages.curriculum import check_selections
 from metis_rise.stages.experts.files import edited_files, keep_files
+from metis_rise.stages.helpers import helpers_for
 from metis_rise.stages.lengths import fit_max_tokens
 from metis_rise.stages.model_judge import check_judge
+from metis_rise.stages.prompts import AUTO
 from metis_rise.stages.serving import check_servers
-from metis_rise.stages.workshop import AUTO, Workshop
+from metis_rise.stages.team.joining import cores
+from metis_rise.stages.workshop import Workshop
 from metis_rise.verifier.gold import check_gold
 from metis_rise.verifier.user_reward import load_reward
 
 SYSTEM_FILE = "system.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A prepared run: its folder, not in its place yet, and the longest completion."""
+
+    folder: Path
+    max_tokens: int
 
 
 def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False, source: Path | None = None) -> Workshop:
@@ -45,11 +57,12 @@ def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False, so
     Raises InputError for whatever is wrong with the recipe's model, prompt, problems, judge or experts, and for servers
     that are not there; a run that is there is then untouched, also with `fresh`, and no new one appears.
     """
-    torch.set_num_threads(recipe.threads or os.cpu_count() or 1)
+    torch.set_num_threads(recipe.threads or cores())
     torch.manual_seed(recipe.seed)
     path = root / name
     check_judge(recipe)
     begun = not fresh and _begun(path)
+    made: _Made | None = None
     if begun and source is not None:
         _check_source(path, source)
     if not begun:
@@ -58,15 +71,19 @@ def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False, so
         check_servers(recipe)
         if recipe.rl.user_reward is not None:
             load_reward(recipe.rl.user_reward)
-        _put_in_place(_prepare(recipe, root, name, source=source), recipe, path, fresh)
+        made = _prepare(recipe, root, name, source=source)
+        _put_in_place(made.folder, recipe, path, fresh)
     run = Run.open(root, name, resolved(recipe), may_change=MAY_CHANGE)
     sets = _load_sets(path)
     run.log(
         f"{path}: " + ", ".join(f"{len(problems)} {split}" for split, problems in sets.named().items()) + " problems"
     )
-    max_tokens = fit_max_tokens(recipe, sets.train)
+    max_tokens = fit_max_tokens(recipe, sets.train) if made is None else made.max_tokens
     run.event("start", environment=_environment(), max_tokens=max_tokens)
-    return Workshop(recipe, run, ImageStore(path / "images"), sets, max_tokens, _system_setting(recipe, path))
+    store, system = ImageStore(path / "images"), _system_setting(recipe, path)
+    helpers, reason = helpers_for(recipe, sets.train, store, cores())
+    run.log(f"pictures: {f'cut up ahead by {helpers} processes' if helpers else 'cut up when needed'} ({reason})")
+    return Workshop(recipe, run, store, sets, max_tokens, system, helpers=helpers)
 
 
 @contextlib.contextmanager
@@ -76,7 +93,7 @@ def look_at_workshop(recipe: Recipe, root: Path, name: str) -> Iterator[Workshop
     The recipe need not be the run's own.
     """
     with tempfile.TemporaryDirectory() as elsewhere:
-        path = root / name if _begun(root / name) else _prepare(recipe, Path(elsewhere), name, ask=False)
+        path = root / name if _begun(root / name) else _prepare(recipe, Path(elsewhere), name, ask=False).folder
         sets = _load_sets(path)
         max_tokens = fit_max_tokens(recipe, sets.train)
         store, system = ImageStore(path / "images"), _system_setting(recipe, path)
@@ -144,7 +161,7 @@ def _check_source(path: Path, source: Path) -> None:
         raise InputError(f"{path}: there already, and not from {source}; choose another --name, or add --fresh")
 
 
-def _prepare(recipe: Recipe, root: Path, name: str, *, ask: bool = True, source: Path | None = None) -> Path:
+def _prepare(recipe: Recipe, root: Path, name: str, *, ask: bool = True, source: Path | None = None) -> _Made:
     """A complete run folder beside its final place; what a killed attempt left there is replaced.
 
     `ask` finds out whether the recipe's endpoints can do their work; `source` is a run to fork.
@@ -153,7 +170,8 @@ def _prepare(recipe: Recipe, root: Path, name: str, *, ask: bool = True, source:
     folder = run.path
     try:
         sets = _make_sets(recipe, run) if source is None else _forked(recipe, run, source)
-        _check_lengths(recipe, fit_max_tokens(recipe, sets.train))
+        max_tokens = fit_max_tokens(recipe, sets.train)
+        _check_lengths(recipe, max_tokens)
         check_selections(recipe, sets.train)
         keep_files(recipe.expert, folder)
         if ask:
@@ -162,7 +180,7 @@ def _prepare(recipe: Recipe, root: Path, name: str, *, ask: bool = True, source:
         shutil.rmtree(folder)
         _leave(folder.parent)
         raise
-    return folder
+    return _Made(folder, max_tokens)
 
 
 def _make_sets(recipe: Recipe, run: Run) -> ProblemSets:

@@ -7,22 +7,27 @@ import json
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 
+from metis_rise.attempt import recorded
 from metis_rise.evaluation import stage as benchmarks
+from metis_rise.lock import locked
 from metis_rise.opening import look_at_workshop, open_workshop
 from metis_rise.recipe import Recipe
 from metis_rise.report.html import write_report
 from metis_rise.report.terminal import print_report
-from metis_rise.run import round_name, write_atomic
+from metis_rise.run import check_name, round_name, write_atomic
 from metis_rise.stages import diagnose, distill, evaluate, expert, rl, sft
 from metis_rise.stages.experts.plan_table import print_plan
 from metis_rise.stages.experts.session import check_keys
 from metis_rise.stages.serving import drop_served
+from metis_rise.stages.team.joining import led
+from metis_rise.stages.team.leading import Team
 from metis_rise.stages.workshop import Workshop
 
 EVALUATE = "evaluate"
@@ -42,22 +47,49 @@ def run(recipe: Recipe, root: Path, name: str, fresh: bool = False, source: Path
 
     A new run takes over the finished stages of the run in `source` that its recipe shares.
     """
-    shop = open_workshop(recipe, root, name, fresh, source)
+    return _led(recipe, root, name, _run, fresh, source)
+
+
+def _led(
+    recipe: Recipe,
+    root: Path,
+    name: str,
+    work: Callable[[Workshop], None],
+    fresh: bool = False,
+    source: Path | None = None,
+) -> Path:
+    """Does `work` in the run's folder, alone there; of several processes only the leader touches it."""
+    check_name(name)
+    path = root / name
+
+    def lead(team: Team | None) -> None:
+        with recorded() as begin, locked(path, "choose another --name"):
+            shop = open_workshop(recipe, root, name, fresh, source)
+            begin(path)
+            work(replace(shop, team=team))
+
+    led(recipe, lead)
+    return path
+
+
+def _run(shop: Workshop) -> None:
     rounds = _rounds(shop)
     if not rounds[-1].run.is_done("expert"):
-        check_keys(recipe.expert)
+        check_keys(shop.recipe.expert)
     for turn in rounds:
         for stage in ROUND_STAGES:
             _do(turn, stage)
     _do(shop, EVALUATE)
     benchmarks.run(shop)
     _conclude(shop)
-    return shop.run.path
 
 
 def run_stage(recipe: Recipe, root: Path, name: str, stage: str) -> Path:
     """Runs one stage, of the first round that has not done it; InputError when an earlier one is not done."""
-    shop = open_workshop(recipe, root, name)
+    return _led(recipe, root, name, lambda shop: _run_stage(shop, stage))
+
+
+def _run_stage(shop: Workshop, stage: str) -> None:
     rounds = _rounds(shop)
     if stage == EVALUATE:
         _require(rounds, stage)
@@ -68,7 +100,6 @@ def run_stage(recipe: Recipe, root: Path, name: str, stage: str) -> Path:
         _require(rounds[: turn.run.number], stage)
         _do(turn, stage)
     _conclude(shop)
-    return shop.run.path
 
 
 def dry_run_expert(recipe: Recipe, root: Path, name: str) -> None:

@@ -7,11 +7,12 @@ temporary name, synced and renamed; a journal's torn last line is dropped with a
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,14 +20,19 @@ from typing import Any
 
 from tqdm import tqdm
 
+from metis_rise import attempt
 from metis_rise.errors import InputError
-from metis_rise.journal import append_jsonl, json_line, parse_object, read_jsonl, write_atomic, write_jsonl
+from metis_rise.journal import append_jsonl, parse_object, read_jsonl, write_atomic, write_jsonl
+from metis_rise.recipe.compare import compare, may_differ
+from metis_rise.run_format import FILE as FORMAT_FILE
+from metis_rise.run_format import FORMAT, read_format, write_format
 
 __all__ = [
     "STAGES",
     "Run",
     "Stage",
     "append_jsonl",
+    "check_name",
     "differences",
     "may_differ",
     "read_jsonl",
@@ -39,7 +45,6 @@ STAGES = ("1-rl", "2-diagnose", "3-distill", "4-expert", "5-sft", "6-evaluate")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _RECIPE = "recipe.json"
 _METRICS = "metrics.jsonl"
-_ABSENT = "absent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +124,10 @@ class Run:
                 the new ones are recorded.
 
         Raises:
-            InputError: a bad name, a folder that is no run, or a run of another recipe (names the differing keys).
+            InputError: a bad name, a folder that is no run, a run of a newer format, or one of another recipe (names
+                the differing keys).
         """
-        if not _NAME.fullmatch(name):
-            raise InputError(f"run name {name!r}: use letters, digits, '.', '_' and '-' only, as in --name my-run")
+        check_name(name)
         path = root / name
         foreign = path.exists() and not (path / _RECIPE).is_file() and _has_content(path)
         if foreign:
@@ -131,6 +136,7 @@ class Run:
             _delete(path)
         run = cls(path)
         there = (path / _RECIPE).is_file()
+        older = there and read_format(path) < FORMAT
         changed = differences(path, recipe) if there else {}
         if not all(may_differ(key, may_change) for key in changed):
             said = ", ".join(f"{key} ({old} there, {new} here)" for key, (old, new) in changed.items())
@@ -138,10 +144,14 @@ class Run:
                 f"{path}: this run belongs to another recipe: {said}; choose another --name, "
                 "or delete the run with --fresh"
             )
+        if not there:
+            write_format(path)
         if changed or not there:
             write_atomic(path / _RECIPE, json.dumps(recipe, ensure_ascii=False, indent=1) + "\n")
         for key, (old, new) in changed.items():
             run.log(f"{path}: goes on with {key} = {new} (was {old})")
+        if older:
+            run.log(f"{path}: begun by an older version, whose lines have no checksum and are read as they are")
         return run
 
     def stage(self, name: str) -> Stage:
@@ -173,8 +183,12 @@ class Run:
                     f"run, with the same recipe and --name: rise {_command(short)}"
                 )
 
-    def log(self, text: str) -> None:
-        """Say `text` on the terminal, clear of progress bars, and add it to log.txt with the time."""
+    def log(self, text: str, level: int = logging.INFO) -> None:
+        """Say `text` on the terminal, clear of progress bars, and add it to log.txt with the time.
+
+        The log of the attempt that is recorded has it too, as of `level`.
+        """
+        attempt.log.log(level, "%s", text)
         tqdm.write(text)
         stamp = _now()
         with (self.path / "log.txt").open("a", encoding="utf-8") as file:
@@ -194,7 +208,7 @@ class Run:
         said = read_jsonl(file) if file.exists() else []
         if not any(row["kind"] == "warning" and row["text"] == text for row in said):
             self.event("warning", text=text)
-        self.log(f"warning: {text}")
+        self.log(f"warning: {text}", logging.WARNING)
 
     def metric(self, stage: str, step: int, values: Mapping[str, float]) -> None:
         """Add a line to metrics.jsonl.
@@ -224,10 +238,16 @@ class Run:
         rows, curve = self.metrics(), self._curve(stage)
         kept = [row for row in rows if row["stage"] != curve or row["step"] <= step]
         if len(kept) < len(rows):
-            write_atomic(self.path / _METRICS, b"".join(json_line(row) for row in kept))
+            write_jsonl(self.path / _METRICS, kept)
 
     def _curve(self, stage: str) -> str:
         return stage if self.number == 1 else f"{round_name(self.number)}/{stage}"
+
+
+def check_name(name: str) -> None:
+    """InputError for what no run can be called."""
+    if not _NAME.fullmatch(name):
+        raise InputError(f"run name {name!r}: use letters, digits, '.', '_' and '-' only, as in --name my-run")
 
 
 def _numbered(name: str) -> str:
@@ -244,8 +264,10 @@ def round_name(number: int) -> str:
 
 
 def _has_content(path: Path) -> bool:
-    """Whether anything but our own temporary files is there; a crash at the very start leaves nothing else."""
-    return not path.is_dir() or any(not entry.name.endswith(".tmp") for entry in path.iterdir())
+    """Whether anything but what a crash at the very start leaves is there."""
+    if not path.is_dir():
+        return True
+    return not all(entry.name == FORMAT_FILE or entry.name.endswith(".tmp") for entry in path.iterdir())
 
 
 def _delete(path: Path) -> None:
@@ -262,27 +284,7 @@ def differences(path: Path, recipe: Mapping[str, Any]) -> dict[str, tuple[str, s
     there = parse_object((path / _RECIPE).read_bytes())
     if there is None:
         raise InputError(f"{path / _RECIPE}: not a JSON object; choose another --name or delete the run with --fresh")
-    old, new = (dict(_flat(r, "")) for r in (there, json.loads(json.dumps(recipe))))
-    pairs = {key: (old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def may_differ(key: str, may_change: Collection[str]) -> bool:
-    """Whether a dotted key of `differences` is one of `may_change`, which has no numbers of list items."""
-    return re.sub(r"\.\d+(?=\.|$)", "", key) in may_change
-
-
-def _flat(value: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Dotted keys of all leaves, list items by number, with their JSON text."""
-    children: Sequence[tuple[Any, Any]] = ()
-    if isinstance(value, dict):
-        children = list(value.items())
-    elif isinstance(value, list):
-        children = list(enumerate(value))
-    if not children:
-        yield key, json.dumps(value, ensure_ascii=False)
-    for name, child in children:
-        yield from _flat(child, f"{key}.{name}" if key else str(name))
+    return compare(there, recipe)
 
 
 def _command(short: str) -> str:

@@ -71,7 +71,8 @@ class Problem:
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain JSON values; `from_json` reads it back."""
-        return asdict(self) | {
+        # asdict copies all of meta, value by value.
+        return {each.name: getattr(self, each.name) for each in fields(self)} | {
             "images": list(self.images),
             "choices": None if self.choices is None else list(self.choices),
             "meta": dict(self.meta),
@@ -79,7 +80,8 @@ class Problem:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Problem:
-        """The problem that `to_json` wrote."""
+        """The problem that `to_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        _check_types(row, _PROBLEM_TYPES)
         choices = row["choices"]
         return cls(
             **{
@@ -164,8 +166,11 @@ class Trajectory:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Trajectory:
-        """The trajectory that `to_json` wrote."""
+        """The trajectory that `to_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        _check_types(row, _TRAJECTORY_TYPES)
         verdict = row["verdict"]
+        if verdict is not None:
+            _check_types(verdict, _VERDICT_TYPES)
         return cls(
             **{
                 **row,
@@ -198,3 +203,33 @@ class Group:
 def mean_strict(trajectories: Sequence[Trajectory]) -> float:
     """Share of `trajectories` that are right and well formed; 0.0 when there are none."""
     return sum(t.strict for t in trajectories) / len(trajectories) if trajectories else 0.0
+
+
+_TEXT_OR_NONE = (str, type(None))
+_LIST = (list, tuple)
+# What is in the lists is not looked at: a trajectory has thousands of numbers.
+_PROBLEM_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("id", "question", "answer", "source", "family"), str),
+    "images": _LIST,
+    "choices": (*_LIST, type(None)),
+    "solution": _TEXT_OR_NONE,
+    "level": int,
+    "meta": Mapping,
+}
+_TRAJECTORY_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("problem_id", "text", "source"), str),
+    **dict.fromkeys(("sample", "weights_version"), int),
+    **dict.fromkeys(("tokens", "logprobs"), _LIST),
+    "verdict": (Mapping, type(None)),
+}
+_VERDICT_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("correct", "well_formed"), bool),
+    "rule": str,
+    "extracted": _TEXT_OR_NONE,
+}
+
+
+def _check_types(row: Mapping[str, Any], types: Mapping[str, type | tuple[type, ...]]) -> None:
+    for name, kinds in types.items():
+        if name in row and not isinstance(row[name], kinds):
+            raise TypeError(f"{name} is {repr(row[name])[:60]}")

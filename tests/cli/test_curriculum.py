@@ -93,7 +93,7 @@ def test_a_kill_between_scoring_a_stage_and_saving_it_changes_nothing(tmp_path: 
 def scores(run: Path, curve: str) -> list[tuple[int, dict[str, float]]]:
     """The rows of a curve without what a clock says."""
     rows = [row for row in read_jsonl(run / "metrics.jsonl") if row["stage"] == curve]
-    return [(row["step"], {**row["values"], "seconds": 0.0}) for row in rows]
+    return [(row["step"], {**row["values"], "seconds": 0.0, "data_waiting": 0.0}) for row in rows]
 
 
 def test_two_rounds_go_on_from_each_other_and_resume_after_a_kill(tmp_path: Path):

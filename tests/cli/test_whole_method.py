@@ -55,6 +55,12 @@ def test_the_terminal_shows_the_arms_and_the_report_is_there(whole: tuple[Path, 
     assert "data:image/png;base64," in page
 
 
+def test_a_finished_run_is_whole(whole: tuple[Path, str]):
+    found = json.loads(ok(whole[0], "check", "runs/tiny", "--json"))
+    assert (found["ok"], found["findings"], found["notes"], found["to_do"]) == (True, [], [], [])
+    assert found["checked"]["stages"] == len(STAGES) and found["checked"]["checkpoints"] >= 2
+
+
 def test_every_stage_did_real_work(whole: tuple[Path, str]):
     run = whole[0] / "runs" / "tiny"
     steps = [row for row in read_jsonl(run / "metrics.jsonl") if row["stage"] == "rl"]
@@ -107,6 +113,7 @@ def test_rl_killed_in_the_middle_ends_bit_identical(tmp_path: Path):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
     assert not (tmp_path / "runs" / "killed" / "1-rl" / "DONE").exists()
+    assert "1-rl: goes on from checkpoint-" in ok(tmp_path, "check", "runs/killed")
     assert "going on from checkpoint-" in ok(tmp_path, "rl", "tiny", *RL, "--name", "killed")
     weights = [tmp_path / "runs" / name / "1-rl" / "model" / "model.safetensors" for name in ("calm", "killed")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -175,7 +182,7 @@ def test_a_damaged_run_is_not_replaced(whole: tuple[Path, str], tmp_path: Path):
 
 def steps(journal: Path) -> list[tuple[int, dict[str, float]]]:
     """RL steps with all figures but times, and how often the vision tower ran: after a kill its cache is empty."""
-    moving = ("seconds", "tokens_per_second", "waiting", "images_encoded")
+    moving = ("seconds", "tokens_per_second", "waiting", "data_waiting", "images_encoded")
     if not journal.exists():
         return []
     return [

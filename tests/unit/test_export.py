@@ -12,7 +12,7 @@ from exported_run import COMPLETIONS, SYSTEM, make_run, picture
 
 from metis_rise.errors import InputError
 from metis_rise.exchange.export import FORMATS, export_sft
-from metis_rise.run import read_jsonl
+from metis_rise.run import read_jsonl, write_jsonl
 
 ASKED = "Is <image>darker than <image>?"
 CHOICES = "What is 1 + 2?\nA. four\nB. three"
@@ -104,7 +104,8 @@ def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path):
 def test_words_that_stand_for_a_file_in_llama_factory_lose_their_brackets(tmp_path: Path, kind: str, file: str):
     run = make_run(tmp_path / "run", system="A <video> is no <image>.")
     journal = run / "4-expert" / "trajectories-0000.jsonl"
-    journal.write_text(journal.read_text().replace("three", "The <image> and <audio>, not <images>."))
+    said = "The <image> and <audio>, not <images>."
+    write_jsonl(journal, [row | {"text": row["text"].replace("three", said)} for row in read_jsonl(journal)])
     export_sft(run, kind, tmp_path / "out")
     text = (tmp_path / "out" / file).read_text()
     rows = read_jsonl(tmp_path / "out" / file) if kind == "sharegpt" else json.loads(text)

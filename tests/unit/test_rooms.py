@@ -23,18 +23,38 @@ ROWS = (
     ("opening",),
     ("fork",),
     ("stages",),
-    ("report",),
+    ("report", "check"),
     ("benchmarks",),
+    ("cluster",),
     ("engines",),
     ("policy",),
     ("verifier",),
     ("problems",),
     ("run",),
-    ("journal", "recipe"),
-    ("types", "errors", "seeding"),
+    ("run_format",),
+    ("journal", "recipe", "crew", "attempt", "lock"),
+    ("types", "errors", "seeding", "json_text", "redaction", "stopping"),
 )
 RANK = {room: rank for rank, row in enumerate(reversed(ROWS)) for room in row}
-LIGHT = ("recipe", "verifier", "problems", "journal", "run", "report", "types", "errors", "cli", "verify", "benchmarks")
+LIGHT = (
+    "attempt",
+    "crew",
+    "lock",
+    "recipe",
+    "verifier",
+    "problems",
+    "journal",
+    "run",
+    "run_format",
+    "check",
+    "report",
+    "stopping",
+    "types",
+    "errors",
+    "cli",
+    "verify",
+    "benchmarks",
+)
 HEAVY = ("torch", "torchvision", "transformers")
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 

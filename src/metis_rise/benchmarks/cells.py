@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import io
-import json
 import tokenize
 import warnings
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any
 
 from metis_rise.benchmarks.base import Row
 from metis_rise.errors import InputError
+from metis_rise.json_text import parse_json
 
 MAX_CHARS = 200_000
 """A list or dict that is longer is refused unread."""
@@ -118,8 +118,8 @@ def _literal(row: Row, column: str) -> Any:
     if len(value) > MAX_CHARS:
         raise fault(row, column, f"{len(value)} characters, more than {MAX_CHARS}", "shorten it")
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):  # Python literals, such as lists in single quotes, come next
+        return parse_json(value)
+    except ValueError:  # Python literals, such as lists in single quotes, come next
         pass
     try:
         with warnings.catch_warnings():

@@ -11,6 +11,7 @@ from typing import Any
 from metis_rise.benchmarks import tsv
 from metis_rise.errors import InputError
 from metis_rise.journal import stream_jsonl
+from metis_rise.json_text import parse_json
 
 SUFFIXES = (".tsv", ".csv", ".json", ".jsonl")
 MAX_BYTES = 1 << 30
@@ -65,12 +66,12 @@ def _parsed(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: more than {MAX_BYTES} bytes; save it as .jsonl or .tsv, which are read by row")
-        return json.loads(path.read_bytes())
+        return parse_json(path.read_bytes())
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); give the path of a file of predictions"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}); {_MEND}") from error
 
 

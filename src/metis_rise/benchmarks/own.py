@@ -7,7 +7,6 @@ We-Math/We-Math data/testmini.json, Yijia-Xiao/LogicVista data/dataset.json.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,11 @@ from string import ascii_uppercase
 from typing import Any
 
 from metis_rise.benchmarks.base import Benchmark, Row
-from metis_rise.benchmarks.tsv import IMAGE, INDEX, Line, normal_index
+from metis_rise.benchmarks.tsv import IMAGE, INDEX, MAX_INDEX, Line, normal_index
 from metis_rise.errors import InputError
+from metis_rise.json_text import parse_json
+from metis_rise.problems.images import ImageError, read_picture
+from metis_rise.problems.paths import MISSING, SHOWN, PathFault, find_file
 
 SUFFIXES = (".json", ".jsonl")
 
@@ -101,14 +103,23 @@ class Source:
 
     def pictures(self, line: Line) -> list[bytes]:
         """The picture file of a row. Raises InputError where it is not in the data folder."""
-        path = PurePosixPath(line.picture or "")
+        name = line.picture or ""
+        path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
-            raise InputError(f"{line.row.place}: picture {str(path)!r} is outside the data folder; mend the path")
+            said = f"picture {str(path)[:SHOWN]!r} is outside the data folder; mend the path"
+            raise InputError(f"{line.row.place}: {said}")
         # MATH-V keeps its pictures beside the folder of the file, MathVerse in a folder `images`.
+        faults = list[PathFault]()
         for folder in (self.folder, self.folder / "images", self.folder.parent):
-            if (folder / path).is_file():
-                return [(folder / path).read_bytes()]
-        raise InputError(f"{line.row.place}: no picture {str(path)!r} in {self.folder}; put it there")
+            try:
+                return [read_picture(find_file(folder, name, "picture"))]
+            except PathFault as fault:
+                faults.append(fault)
+            except (ImageError, OSError) as error:
+                raise InputError(f"{line.row.place}: picture {name!r} cannot be read ({error})") from error
+        first = next((fault for fault in faults if fault.reason != MISSING.format("picture")), None)
+        missing = f"no picture {str(path)[:SHOWN]!r} in {self.folder}; put it there"
+        raise InputError(f"{line.row.place}: {first or missing}")
 
 
 def open_source(benchmark: Benchmark, path: Path) -> Source:
@@ -178,7 +189,7 @@ def _mathverse(entry: Entry) -> dict[str, str] | None:
 
 
 def _dynamath(entry: Entry) -> dict[str, str]:
-    if not entry.key.isdecimal():
+    if not (entry.key.isdecimal() and len(entry.key) <= MAX_INDEX):
         raise InputError(f"{entry.place}: the key is no number; take the authors' own file of this benchmark")
     variant = entry.trial or 1
     return {
@@ -237,10 +248,10 @@ def _entries(path: Path, trial: int) -> Iterator[Entry]:
             raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB; give the authors' own file")
         text = path.read_text(encoding="utf-8-sig")
         rows = [line for line in text.split("\n") if line.strip()] if path.suffix == ".jsonl" else [text]
-        values = [json.loads(row) for row in rows]
+        values = [parse_json(row) for row in rows]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give the path of the file") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: not JSON in UTF-8 ({error}); get the file again") from error
     found = values if path.suffix == ".jsonl" else values[0]
     pairs = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()

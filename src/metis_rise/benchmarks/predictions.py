@@ -20,6 +20,7 @@ from metis_rise.benchmarks.formats import KEY, Record, cell, records
 from metis_rise.benchmarks.protocol import ProtocolRecord
 from metis_rise.errors import InputError
 from metis_rise.journal import write_atomic
+from metis_rise.json_text import parse_json
 
 FAILED = "Failed to obtain answer"
 """VLMEvalKit writes it where a model gave no answer; such a prediction is missing."""
@@ -118,8 +119,8 @@ def read_sidecar(path: Path) -> ProtocolRecord:
     if not place.is_file():
         return ProtocolRecord()
     try:
-        value = json.loads(place.read_bytes())
-    except (ValueError, RecursionError) as error:
+        value = parse_json(place.read_bytes())
+    except ValueError as error:
         raise InputError(f"{place}: not JSON ({error}); mend it, or delete it if nothing is known") from error
     if not isinstance(value, dict):
         raise InputError(f"{place}: not a JSON object; mend it, or delete it if nothing is known")

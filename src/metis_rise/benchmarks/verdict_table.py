@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metis_rise.benchmarks.formats import Record, cell
+from metis_rise.benchmarks.tsv import MAX_INDEX
 from metis_rise.errors import InputError
 
 BENCHMARK = "dynamath"
@@ -42,7 +43,7 @@ def rows(path: Path, table: Sequence[tuple[int, Record]]) -> Iterator[tuple[int,
             continue
         name = cell(record[_SEED]).strip()
         seed = name.removeprefix("Q")
-        if not seed.isdecimal():
+        if not (seed.isdecimal() and len(seed) <= MAX_INDEX):
             raise InputError(f"{path} row {number}: the {_SEED} is {name[:40]!r}; write the number of the seed, as Q1")
         labels = {"subject": cell(record.get(_SUBJECT)), "knowledge_level": cell(record.get(_LEVEL))}
         for variant, verdict in verdicts.items():
@@ -53,4 +54,4 @@ def rows(path: Path, table: Sequence[tuple[int, Record]]) -> Iterator[tuple[int,
 def _variant(column: str) -> int:
     """The variant that a column holds, 0 for none."""
     number = column.removeprefix(_VARIANT)
-    return int(number) if number != column and number.isdecimal() else 0
+    return int(number) if number != column and number.isdecimal() and len(number) <= MAX_INDEX else 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from metis_rise.cli import board, evaluation, exchange, measure, models, runs
+from metis_rise.cli import board, check, evaluation, exchange, launch, measure, models, plan, runs
 from metis_rise.cli.app import app
 
-__all__ = ["app", "board", "evaluation", "exchange", "main", "measure", "models", "runs"]
+__all__ = ["app", "board", "check", "evaluation", "exchange", "launch", "main", "measure", "models", "plan", "runs"]
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import traceback
@@ -12,6 +13,8 @@ from typing import Annotated
 import typer
 
 from metis_rise.errors import InputError
+from metis_rise.redaction import redacted
+from metis_rise.stopping import heeding_signals
 
 app = typer.Typer(
     name="rise",
@@ -26,9 +29,14 @@ app = typer.Typer(
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")]
 
 
+def leads() -> bool:
+    """Whether this is the one of several processes that speaks with the user."""
+    return "LOCAL_RANK" not in os.environ or os.environ["RANK"] == "0"
+
+
 def say_loading() -> None:
     """Importing torch and transformers takes seconds, in which a person at a terminal would see nothing."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and leads():
         typer.echo("loading torch and transformers ...", err=True)
 
 
@@ -36,9 +44,10 @@ def say_loading() -> None:
 def exit_codes(debug: bool) -> Iterator[None]:
     """Turn what a command raises into the exit codes that scripts rely on (docs/design.md)."""
     try:
-        yield
+        with heeding_signals():
+            yield
     except InputError as error:
-        for line in str(error).splitlines():
+        for line in redacted(str(error)).splitlines():
             typer.echo(f"error: {line}", err=True)
         raise typer.Exit(2) from error
     except (KeyboardInterrupt, typer.Abort) as error:
@@ -48,9 +57,9 @@ def exit_codes(debug: bool) -> Iterator[None]:
         raise
     except Exception as error:  # the one place that catches everything: the edge of the program
         if debug:
-            traceback.print_exc()
+            typer.echo(redacted(traceback.format_exc()), err=True, nl=False)
         else:
-            said = " ".join(str(error).split())
+            said = " ".join(redacted(str(error)).split())
             typer.echo(f"error: {type(error).__name__}: {said} (use --debug for the traceback)", err=True)
         raise typer.Exit(1) from error
 

@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 import typer
 
 from metis_rise.cli.app import Debug, app, exit_codes, say_loading
-from metis_rise.cli.runs import Name, Overrides, Root, SkipBad, do_stage
+from metis_rise.cli.runs import Name, Nproc, Overrides, Root, SkipBad, do_stage
 from metis_rise.errors import InputError
 
 # Options of each form of the command; one that is given with another form is refused, not ignored.
 _BOTH = {"benchmark", "data", "limit", "protocol", "judge_url", "judge_model", "judge_key_env", "judge_concurrency"}
 _BOTH |= {"as_json", "debug"}
 _SCORE = {"score", "verdicts", *_BOTH}
-_RECIPE = {"target", "overrides", "name", "root", "skip_bad", "debug"}
+_RECIPE = {"target", "overrides", "name", "root", "skip_bad", "nproc", "debug"}
 _ASKING = {
     "style",
     "system",
@@ -139,6 +139,7 @@ def evaluate(
     name: Name = None,
     root: Root = Path("runs"),
     skip_bad: SkipBad = False,
+    nproc: Nproc = None,
     debug: Debug = False,
 ) -> None:
     """Score models on benchmarks, score predictions made elsewhere, or do stage 6 of a recipe.
@@ -167,7 +168,7 @@ def evaluate(
         if score is None and benchmark is None:
             if target is None:
                 raise InputError("give a recipe, a model with --benchmark, or predictions with --score; see --help")
-            do_stage("evaluate", target, overrides, name, root, skip_bad)
+            do_stage("evaluate", target, overrides, name, root, skip_bad, nproc)
             return
         from metis_rise.benchmarks.base import Protocol, Style
         from metis_rise.evaluation.judge_flags import flagged_judge

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metis_rise.cli.app import Debug, app, exit_codes, say_loading
+from metis_rise.cli.app import Debug, app, exit_codes, leads, say_loading
 from metis_rise.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +31,15 @@ SkipBad = Annotated[
         "--skip-bad", help="Leave out rows of problem files that cannot be used, counted (problems.skip_bad=true)."
     ),
 ]
+Nproc = Annotated[
+    int | None,
+    typer.Option(
+        "--nproc", min=1, help="Processes on this machine that do it together, such as its GPUs (docs/scaling.md)."
+    ),
+]
 Root = Annotated[Path, typer.Option("--root", help="Folder of all runs.", file_okay=False)]
+
+_LEADER_SAYS_S = 5.0
 
 _STAGE_COMMANDS = {
     "rl": (
@@ -73,6 +84,7 @@ def run(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run of this name and start again; asks.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --fresh: delete without asking.")] = False,
+    nproc: Nproc = None,
     debug: Debug = False,
 ) -> None:
     """Do the whole method: RL, diagnosis, self-distillation, expert, SFT, evaluation, report.
@@ -86,8 +98,9 @@ def run(
     with exit_codes(debug):
         loaded = _load(recipe, overrides, skip_bad)
         name = name or loaded.name
-        if fresh and not yes:
+        if fresh and not yes and leads():
             _confirm_deletion(root / name)
+        _run_in_several(nproc, ["--yes"] if fresh else [])
         say_loading()
         from metis_rise import pipeline
 
@@ -101,10 +114,11 @@ def _add_stage_command(command_name: str, stage: str, text: str) -> None:
         name: Name = None,
         root: Root = Path("runs"),
         skip_bad: SkipBad = False,
+        nproc: Nproc = None,
         debug: Debug = False,
     ) -> None:
         with exit_codes(debug):
-            do_stage(stage, recipe, overrides, name, root, skip_bad)
+            do_stage(stage, recipe, overrides, name, root, skip_bad, nproc)
 
     def expert_command(
         recipe: RecipeArgument,
@@ -118,10 +132,11 @@ def _add_stage_command(command_name: str, stage: str, text: str) -> None:
                 "--dry-run", help="Call nobody: print how many calls there would be, and what they would cost."
             ),
         ] = False,
+        nproc: Nproc = None,
         debug: Debug = False,
     ) -> None:
         if not dry_run:
-            command(recipe, overrides, name, root, skip_bad, debug)
+            command(recipe, overrides, name, root, skip_bad, nproc, debug)
             return
         with exit_codes(debug):
             loaded = _load(recipe, overrides, skip_bad)
@@ -156,7 +171,7 @@ def recipes(
             typer.echo(shipped_recipe(name), nl=False)
             return
         for shipped, text in shipped_recipes().items():
-            typer.echo(f"{shipped:<16}{text.splitlines()[0].removeprefix('# ')}")
+            typer.echo(f"{shipped:<21}{text.splitlines()[0].removeprefix('# ')}")
 
 
 @app.command()
@@ -175,20 +190,43 @@ def report(
 
 
 def do_stage(
-    stage: str, recipe: str, overrides: list[str] | None, name: str | None, root: Path, skip_bad: bool
+    stage: str,
+    recipe: str,
+    overrides: list[str] | None,
+    name: str | None,
+    root: Path,
+    skip_bad: bool,
+    nproc: int | None,
 ) -> None:
-    """Does one stage of a recipe; the stages before it must be done."""
+    """Does one stage of a recipe, in `nproc` processes; the stages before it must be done."""
     loaded = _load(recipe, overrides, skip_bad)
+    _run_in_several(nproc)
     say_loading()
     from metis_rise import pipeline
 
     pipeline.run_stage(loaded, root, name or loaded.name, stage)
 
 
+def _run_in_several(processes: int | None, more: Sequence[str] = ()) -> None:
+    """With several processes: runs this very command in each, `more` added, and exits when they have ended."""
+    # One of the processes that were started so has the option too.
+    if processes is None or processes == 1 or "LOCAL_RANK" in os.environ:
+        return
+    from metis_rise.stages.team.launching import launch
+
+    raise typer.Exit(launch([*sys.argv[1:], *more], processes))
+
+
 def _load(recipe: str, overrides: list[str] | None, skip_bad: bool) -> Recipe:
     from metis_rise.recipe import load_recipe
 
-    return load_recipe(recipe, [*(overrides or []), *(["problems.skip_bad=true"] if skip_bad else [])])
+    try:
+        return load_recipe(recipe, [*(overrides or []), *(["problems.skip_bad=true"] if skip_bad else [])])
+    except InputError:
+        if not leads():
+            # The leader most likely says the same, and all end with it.
+            time.sleep(_LEADER_SAYS_S)
+        raise
 
 
 def _confirm_deletion(folder: Path) -> None:

@@ -34,6 +34,7 @@ from metis_rise.evaluation.samplers import NativeSampler, Sampler
 from metis_rise.evaluation.served import ServedSampler, addresses
 from metis_rise.evaluation.show import show_result
 from metis_rise.evaluation.targets import Target, targets
+from metis_rise.lock import locked
 from metis_rise.policy.loading import find_folder
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import PROMPT_FILE
@@ -96,6 +97,7 @@ def evaluated(
     with ExitStack() as stack:
         sampler = stack.enter_context(closing((opened or open_sampler)(target)))
         out = free(target.out, settings(sampler, target.model), _note) if target.movable else target.out
+        stack.enter_context(locked(out, "choose another --out"))
         judge = None
         if options.judge is not None:
             judge = stack.enter_context(closing(Judge(options.judge, out / JUDGE_JOURNAL, _note)))

@@ -57,7 +57,7 @@ def score_file(
     if limit is not None:
         outcome = replace(outcome, scores=replace(outcome.scores, strangers=()))
     if verdicts is not None:
-        write_jsonl(verdicts, verdict_rows(outcome.scores))
+        write_jsonl(verdicts, verdict_rows(outcome.scores), checked=False)
     if as_json:
         print(json.dumps(outcome.to_json(), ensure_ascii=False))
     else:

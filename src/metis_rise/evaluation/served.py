@@ -107,6 +107,8 @@ def addresses(text: str) -> tuple[str, ...]:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise InputError(f"--server {url!r}: not an address; give one such as http://host:8000")
+        if "@" in parts.netloc or parts.query:
+            raise InputError("--server: an address holds a user, password or ?; give the key with --key-env VARIABLE")
         path = parts.path.rstrip("/") or "/v1"
         found.append(f"{parts.scheme}://{parts.netloc}{path}")
     if len(set(found)) < len(found):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +12,12 @@ from metis_rise.errors import InputError
 from metis_rise.evaluation.asking import AUTO
 from metis_rise.evaluation.folder import IMAGES
 from metis_rise.evaluation.options import Options
+from metis_rise.json_text import parse_json
 from metis_rise.opening import SYSTEM_FILE
 from metis_rise.problems.prompt import RISE
 from metis_rise.recipe import Recipe
 from metis_rise.run import Run, read_jsonl
+from metis_rise.run_format import read_format
 from metis_rise.stages.workshop import MODEL_FOLDER
 
 EVALUATIONS = Path("evals")
@@ -63,9 +64,10 @@ def of_run(run: Run, options: Options) -> list[Target]:
 
     What `options` leave open is as in the run.
     """
+    read_format(run.path)
     file = run.path / "recipe.json"
     try:
-        recipe = Recipe.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        recipe = Recipe.model_validate(parse_json(file.read_bytes()))
     except ValueError as error:
         said = " ".join(str(error).split())[:200]
         raise InputError(

@@ -22,7 +22,7 @@ DATASET = "rise_sft"
 
 def write_sharegpt(found: SFTSet, folder: Path) -> str:
     """train.jsonl and images/; paths of pictures are relative to `folder`. Returns how to load it."""
-    write_jsonl(folder / "train.jsonl", _rows(found, folder, with_system_turn=True))
+    write_jsonl(folder / "train.jsonl", _rows(found, folder, with_system_turn=True), checked=False)
     return f"one conversation per line of {folder / 'train.jsonl'}, pictures relative to {folder}"
 
 

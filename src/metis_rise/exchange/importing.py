@@ -10,10 +10,12 @@ from typing import Any
 import typer
 from tqdm import tqdm
 
+from metis_rise.cluster.history import recipe_of
 from metis_rise.errors import InputError
+from metis_rise.lock import locked
 from metis_rise.opening import look_at_workshop
-from metis_rise.recipe import Recipe
 from metis_rise.run import Run, append_jsonl, read_jsonl
+from metis_rise.run_format import read_format
 from metis_rise.stages.expert import examiner
 from metis_rise.stages.experts import imported
 from metis_rise.stages.workshop import Workshop
@@ -38,14 +40,16 @@ def import_trajectories(run_folder: Path, file: Path) -> None:
     run = Run(run_folder)
     if not (run_folder / "recipe.json").is_file():
         raise InputError(f"{run_folder}: no run folder (it holds no recipe.json); name one such as runs/tiny")
-    recipe = Recipe.model_validate_json((run_folder / "recipe.json").read_bytes())
+    read_format(run_folder)
+    recipe = recipe_of(run_folder)
     with look_at_workshop(recipe, run_folder.parent, run_folder.name) as shop:
         if all(shop.in_round(n + 1).run.is_done("expert") for n in range(recipe.rounds)):
             raise InputError(f"{run_folder}: its expert stage is done; import into a new run, before that stage")
         rows = list(_rows(file, {problem.id: problem for problem in shop.sets.train}))
         fresh, refused = _examine(shop, rows)
-    append_jsonl(imported.path_of(run), fresh)
-    run.event("import", file=str(file), rows=len(rows), accepted=len(fresh), refused=dict(refused))
+    with locked(run_folder, "stop it"):
+        append_jsonl(imported.path_of(run), fresh)
+        run.event("import", file=str(file), rows=len(rows), accepted=len(fresh), refused=dict(refused))
     problems = len({row["problem"] for row in fresh})
     typer.echo(f"{file}: {len(rows)} trajectories, {len(fresh)} accepted for {problems} problems")
     for reason, number in refused.most_common():
@@ -74,7 +78,7 @@ def _rows(file: Path, problems: Mapping[str, Problem]) -> Iterator[tuple[Problem
         if name is None or text is None:
             raise InputError(f"{file}, row {number}: no {'problem' if name is None else 'completion'} there; {_MEND}")
         if name not in problems:
-            raise InputError(f"{file}, row {number}: the run has no training problem {name!r}; leave the row out")
+            raise InputError(f"{file}, row {number}: the run has no training problem {name[:80]!r}; leave the row out")
         # A lone surrogate, which JSON can hold, has no bytes in UTF-8.
         yield problems[name], text.encode("utf-8", "replace").decode().strip()
 

@@ -13,6 +13,7 @@ from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import PROMPT_FILE, build_messages
 from metis_rise.problems.reader import load_problems
 from metis_rise.run import read_jsonl, round_name
+from metis_rise.run_format import read_format
 from metis_rise.types import Problem
 
 # Where each kind of example lies in a round's folder.
@@ -68,6 +69,7 @@ def read_set(run: Path) -> SFTSet:
     """
     if not (run / "recipe.json").is_file():
         raise InputError(f"{run}: no run folder (it holds no recipe.json); name one such as runs/tiny")
+    read_format(run)
     problems = {problem.id: problem for problem in load_problems(run / "problems" / "train.jsonl")}
     examples = [example for number, home in _rounds(run) for example in _read(home, number, problems)]
     return SFTSet(examples, _system(run), ImageStore(run / "images"))

@@ -89,7 +89,16 @@ _RL = (
         [("rl", "images_encoded", "through the vision tower"), ("rl", "images_unique", "distinct")],
     ),
     _Spec("Step time", "seconds", [("rl", "seconds", "step"), ("rl", "push_seconds", "push of the weights")]),
-    _Spec("Waiting for samples", "share of the step", [("rl", "waiting", "waiting")], _share),
+    _Spec(
+        "Waiting",
+        "share of the step",
+        [
+            ("rl", "waiting", "for samples"),
+            ("rl", "data_waiting", "for pictures"),
+            ("rl", "ranks_waiting", "for ranks"),
+        ],
+        _share,
+    ),
 )
 
 

@@ -6,13 +6,16 @@ Everything may be missing: a report of a run in progress is as welcome as one of
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from metis_rise.errors import InputError
+from metis_rise.json_text import parse_json
 from metis_rise.run import read_jsonl, round_name
+from metis_rise.run_format import read_format
 from metis_rise.types import Problem, Trajectory
 
 ARMS = {"base": "base", "rl": "after RL", "rise": "after RISE"}
@@ -26,6 +29,13 @@ STAGES = {
     "6-evaluate": "evaluation",
 }
 SPLITS = ("train", "dev", "test")
+_RECIPE_TYPES: Mapping[str, Any] = {"name": str, "diagnose": dict, "sampling": dict}
+_SUMMARY_TYPES: Mapping[str, Any] = {"recipe": str, "arms": dict, "seconds": dict, "peak_memory_mb": int | float}
+_DONE_TYPES: Mapping[str, Any] = {
+    "seconds": int | float,
+    "stages": list,
+    **dict.fromkeys(("counts", "dropped", "buckets", "families", "sampling", "solve_rates", "experts"), dict),
+}
 HELD_OUT = "-heldout"
 
 
@@ -191,12 +201,12 @@ def load_run(path: Path) -> RunData:
     """The run in folder `path`. InputError where there is no such folder or a JSON file in it is damaged."""
     if not path.is_dir():
         raise InputError(f"{path}: no such run folder; name the folder that holds recipe.json")
-    summary = _read_json(path / "summary.json")
+    read_format(path)
     return RunData(
         path=path,
-        recipe=_read_json(path / "recipe.json"),
-        summary=None if summary is None else Summary.from_json(summary),
-        metrics=_metrics(_rows(path / "metrics.jsonl")),
+        recipe=_read_json(path / "recipe.json", _RECIPE_TYPES, ("name",)),
+        summary=_summary(path / "summary.json"),
+        metrics=_metrics(path / "metrics.jsonl"),
         events=_rows(path / "manifest.jsonl"),
         stages=_stages(path),
         problems={split: _problems(path / "problems" / f"{split}.jsonl") for split in SPLITS},
@@ -205,7 +215,11 @@ def load_run(path: Path) -> RunData:
 
 
 def _stages(folder: Path) -> dict[str, StageRecord]:
-    return {f: StageRecord(f, (folder / f).is_dir(), _read_json(folder / f / "DONE")) for f in STAGES}
+    return {f: StageRecord(f, (folder / f).is_dir(), _result(folder, f)) for f in STAGES}
+
+
+def _result(folder: Path, stage: str) -> dict[str, Any] | None:
+    return _read_json(folder / stage / "DONE", _DONE_TYPES, ("buckets",) if stage == "2-diagnose" else ())
 
 
 def _later_rounds(path: Path) -> list[Mapping[str, StageRecord]]:
@@ -215,31 +229,62 @@ def _later_rounds(path: Path) -> list[Mapping[str, StageRecord]]:
     return found
 
 
-def _metrics(rows: Sequence[Mapping[str, Any]]) -> list[Metric]:
+def _summary(path: Path) -> Summary | None:
+    content = _read_json(path, _SUMMARY_TYPES)
+    with _as_written(path):
+        return None if content is None else Summary.from_json(content)
+
+
+def _metrics(path: Path) -> list[Metric]:
     """The journal in order; a step that a resumed run did again counts once, with its last values."""
-    found = {(row["stage"], row["step"]): Metric(row["stage"], row["step"], row["values"]) for row in rows}
+    with _as_written(path):
+        found = {(row["stage"], row["step"]): _metric(row["stage"], row["step"], row["values"]) for row in _rows(path)}
     return list(found.values())
 
 
+def _metric(stage: Any, step: Any, values: Mapping[str, Any]) -> Metric:
+    return Metric(str(stage), int(step), {name: float(value) for name, value in values.items()})
+
+
 def _problems(path: Path) -> dict[str, Problem]:
-    return {problem.id: problem for problem in map(Problem.from_json, _rows(path))}
+    with _as_written(path):
+        return {problem.id: problem for problem in map(Problem.from_json, _rows(path))}
 
 
 def _trajectories(path: Path) -> list[Trajectory]:
-    return [Trajectory.from_json(row) for row in _rows(path)]
+    with _as_written(path):
+        return [Trajectory.from_json(row) for row in _rows(path)]
+
+
+@contextmanager
+def _as_written(path: Path) -> Iterator[None]:
+    """Says of a file's values that they are not what a run writes, where they are of other kinds."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        raise InputError(f"{path}: not as a run writes it ({why}); restore the file") from error
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     return read_jsonl(path) if path.exists() else []
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path, types: Mapping[str, Any], needs: Sequence[str] = ()) -> dict[str, Any] | None:
+    """The JSON object in a file: the names in `needs` are there, and what is there is of the `types` by name."""
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, row {error.lineno}: not JSON ({error.msg}); restore the file") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not JSON ({error}); restore the file") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no JSON object; restore the file")
+    if missing := [name for name in needs if name not in content]:
+        raise InputError(f"{path}: holds no {missing[0]}; restore the file")
+    wrong = next((name for name in types if name in content and not isinstance(content[name], types[name])), None)
+    if wrong is not None:
+        raise InputError(f"{path}: {wrong} is {repr(content[wrong])[:60]}, not as a run writes it; restore the file")
     return content

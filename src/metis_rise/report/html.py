@@ -24,7 +24,8 @@ _BUCKETS = (Bucket.ABSENT.value, Bucket.INCONSISTENT.value, Bucket.MASTERED.valu
 def write_report(run_path: Path) -> Path:
     """Write report.html into the run folder and return its path; InputError where there is no such run."""
     target = run_path / "report.html"
-    write_atomic(target, render(load_run(run_path)))
+    # A lone surrogate, which JSON can hold, has no bytes in UTF-8.
+    write_atomic(target, render(load_run(run_path)).encode("utf-8", "replace"))
     return target
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from metis_rise.errors import InputError
+from metis_rise.problems.images import STORED, ImageStore
+
 LARGEST_SIDE = 400
 BUDGET = 5_000_000
 
@@ -16,27 +19,27 @@ class PictureBook:
     """Hands out data URIs for image keys until its budget (bytes of the page) is spent; None after that."""
 
     def __init__(self, folder: Path, budget: int = BUDGET) -> None:
-        self._folder = folder
+        self._store = ImageStore(folder)
         self._left = budget
         self._seen: dict[str, str | None] = {}
 
     def uri(self, key: str) -> str | None:
-        """The picture as a PNG of at most 400 px, or None where it is missing, unreadable or over the budget."""
+        """The picture as a PNG of at most 400 px, or None where there is none of that key or it is over the budget."""
         if key not in self._seen:
-            uri = self._encode(self._folder / f"{key}.png")
+            uri = self._encode(key)
             if uri is not None and len(uri) > self._left:
                 uri = None
             self._left -= len(uri or "")
             self._seen[key] = uri
         return self._seen[key]
 
-    def _encode(self, path: Path) -> str | None:
+    def _encode(self, key: str) -> str | None:
         try:
-            content = path.read_bytes()
-            with Image.open(io.BytesIO(content)) as image:
+            content = self._store.path(key).read_bytes()
+            with Image.open(io.BytesIO(content), formats=STORED) as image:
                 if max(image.size) > LARGEST_SIDE or image.format != "PNG":
                     content = _small(image)
-        except (FileNotFoundError, UnidentifiedImageError):
+        except (FileNotFoundError, UnidentifiedImageError, InputError):
             return None
         return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
 

@@ -1,0 +1,1 @@
+"""Fuzzing of the readers, for fuzz_readers.py."""
