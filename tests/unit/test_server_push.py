@@ -174,7 +174,10 @@ class Interrupting(FakeServer):
         return STALL
 
 
-def test_an_interrupted_push_lets_the_servers_go_on(policy: Policy, tmp_path: Path):
+def test_an_interrupted_push_lets_the_servers_go_on(policy: Policy, tmp_path: Path, request: pytest.FixtureRequest):
+    # A shell starts what it puts into the background with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with Interrupting() as server:
         loop, fleet = LoopThread(), Fleet(ServerSettings((server.url,)))
         with pytest.raises(KeyboardInterrupt):
