@@ -82,7 +82,7 @@ def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False, so
     run.event("start", environment=_environment(), max_tokens=max_tokens)
     store, system = ImageStore(path / "images"), _system_setting(recipe, path)
     helpers, reason = helpers_for(recipe, sets.train, store, cores())
-    run.log(f"pictures: {f'cut up ahead by {helpers} processes' if helpers else 'cut up when needed'} ({reason})")
+    run.log(f"pictures: {f'cut up ahead, helpers: {helpers}' if helpers else 'cut up when needed'} ({reason})")
     return Workshop(recipe, run, store, sets, max_tokens, system, helpers=helpers)
 
 

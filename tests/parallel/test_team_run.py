@@ -62,7 +62,7 @@ def test_the_whole_method_in_two_processes(tmp_path: Path) -> None:
     figures = [row["values"] for row in read_jsonl(run / "metrics.jsonl") if "ranks_waiting" in row["values"]]
     assert len(figures) > 4 and all(0 <= values["ranks_waiting"] < 1 for values in figures)
     assert all(0 <= values["data_waiting"] < 1 for values in figures)
-    assert "pictures: cut up ahead by 1 processes (problems.picture_workers)" in (run / "log.txt").read_text()
+    assert "pictures: cut up ahead, helpers: 1 (problems.picture_workers)" in (run / "log.txt").read_text()
     assert all(values["images_encoded"] > 0 for values in steps(tmp_path)[:1])
 
     scored = (run / "6-evaluate" / "rise-greedy.jsonl").read_text()
