@@ -53,7 +53,10 @@ class OwnPictures:
 
 
 class HelpedPictures:
-    """Pictures cut ahead of need by helper processes, as far as `limit` bytes of patches allow."""
+    """Pictures cut ahead of need by helper processes, as far as `limit` bytes of patches allow.
+
+    How large a picture gets is not known before: those under way count as much as the largest so far.
+    """
 
     def __init__(self, store: ImageStore, image_processor: Any, helpers: int, limit: int = AHEAD_BYTES) -> None:
         """No helper is started before a picture is expected or taken."""
