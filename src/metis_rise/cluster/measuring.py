@@ -18,6 +18,7 @@ from metis_rise.cluster.rates import Decoding, Rates
 from metis_rise.cluster.workload import Workload
 from metis_rise.engines.base import Request, SamplingParams
 from metis_rise.engines.native import NativeEngine
+from metis_rise.policy.as_recipe import load_as
 from metis_rise.policy.forward import Row, score
 from metis_rise.policy.model import Policy
 from metis_rise.policy.optimizer import Optimizer
@@ -38,18 +39,7 @@ def measure(recipe: Recipe, facts: ModelFacts, work: Workload) -> Rates:
     """
     torch.set_num_threads(recipe.threads or torch.get_num_threads())
     config = recipe.model
-    policy = Policy.load(
-        config.path,
-        dtype=config.dtype,
-        device=config.device,
-        freeze_vision=config.freeze_vision,
-        min_pixels=config.min_pixels,
-        max_pixels=config.max_pixels,
-        lora=config.lora,
-        gradient_checkpointing=config.gradient_checkpointing,
-        autocast=config.autocast,
-        attention=config.attention,
-    )
+    policy = load_as(config, config.path)
     # Completions must have the length that is asked for.
     policy.banned_ids = tuple(sorted({*policy.banned_ids, *policy.eos_ids}))
     with tqdm(total=5 * _ROUNDS, desc="measuring this machine", unit="run", leave=False) as bar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from metis_rise.policy.as_recipe import load_as
 from metis_rise.policy.model import Policy
 from metis_rise.policy.parallel.mesh import Parallel
 from metis_rise.recipe import Recipe
@@ -19,19 +20,6 @@ def load_policy(recipe: Recipe, model: str | Path, system: str | None, parallel:
         system: the recipe's prompt.system, a file being the run's own copy.
         parallel: the processes that share it, all of which load it at once; None where there is only this one.
     """
-    config = recipe.model
-    policy = Policy.load(
-        model,
-        dtype=config.dtype,
-        device=config.device,
-        freeze_vision=config.freeze_vision,
-        min_pixels=config.min_pixels,
-        max_pixels=config.max_pixels,
-        lora=config.lora,
-        gradient_checkpointing=config.gradient_checkpointing,
-        autocast=config.autocast,
-        attention=config.attention,
-        parallel=parallel,
-    )
+    policy = load_as(recipe.model, model, parallel)
     policy.trained_with(system_prompt(policy, system))
     return policy
