@@ -9,10 +9,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from fuzzing import readers
 from hypothesis import strategies as st
 from PIL import Image
 
+from fuzzing import readers
 from metis_rise.benchmarks.registry import SIX
 from metis_rise.problems.row import ALIASES, FIELDS
 from metis_rise.recipe.faults import known_keys
