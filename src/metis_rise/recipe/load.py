@@ -15,7 +15,7 @@ from metis_rise.recipe.faults import describe
 from metis_rise.recipe.root import Recipe
 from metis_rise.recipe.yaml_text import parse_yaml
 
-_SUFFIXES = (".yaml", ".yml")
+_SUFFIXES = (".yaml", ".yml", ".json")
 _LONGEST_SHOWN = 120
 
 
@@ -45,7 +45,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of a shipped name or a YAML file, with `overrides` such as "rl.group_size=16" applied.
 
     Args:
-        name_or_path: a shipped name, or a path that ends in .yaml or .yml.
+        name_or_path: a shipped name, or a path that ends in .yaml, .yml or .json, such as recipe.json of a run.
         overrides: KEY=VALUE with a dotted key and a YAML value; list items go by number (sft.stages.0.epochs=3).
 
     Raises:
