@@ -2,15 +2,17 @@
 # make test   every test suite, each with its seconds
 # make lint   ruff and mypy
 # make bench  speed of sampling, policy update, fine-tuning, a GRPO step and verdicts against others (docs/benchmarks.md)
+# make faults every write of a run on a disk that is full, fails or tears (docs/reliability.md)
+# make chaos  runs that are killed at random, N times, and taken up again: 25, or make chaos N=200 (docs/reliability.md)
 # make wheel  dist/*.whl
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 SERVER := .venv-vllm/installed
 FACTORY := .venv-llamafactory/installed
-SUITES := unit corpus parallel cli slow llamafactory vllm
+SUITES := unit corpus faults chaos parallel cli slow llamafactory vllm
 
-.PHONY: demo test lint bench wheel clean
+.PHONY: demo test lint bench faults chaos wheel clean
 
 demo: $(STAMP)
 	$(BIN)/rise run tiny
@@ -36,17 +38,30 @@ bench: $(STAMP)
 	$(BIN)/rise bench verify
 	$(BIN)/rise bench data
 
+faults: $(STAMP)
+	$(BIN)/python tests/faults/all_sites.py
+
+N := 25
+SEED := 1
+chaos: $(STAMP)
+	PYTHONPATH=tests/cli $(BIN)/python tests/chaos/kills.py --kills $(N) --seed $(SEED)
+
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:
 	rm -rf .venv .venv-vllm .venv-llamafactory dist build
 
-# torch comes first and alone, so that its wheel may be chosen by the machine (CPU or CUDA) before the rest is resolved.
-$(STAMP): pyproject.toml constraints.txt
+# torch comes first and alone, so that its wheel is chosen by the machine (CPU or CUDA): its hash differs, and so does what
+# some of its builds bring along (CUDA libraries), which the third step adds. All else is taken by hash.
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+$(STAMP): pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -q torch==2.13.0
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[test]'
+	$(PIP) install --no-deps torch==2.13.0
+	$(PIP) install --require-hashes --no-deps -r requirements.lock
+	$(PIP) install -c constraints.txt torch==2.13.0
+	$(PIP) install --no-deps --no-build-isolation -e .
+	$(PIP) check
 	touch $(STAMP)
 
 # A vLLM server for tests/vllm and LLaMA-Factory's loader for tests/llamafactory, in environments of their own.

@@ -116,8 +116,8 @@ class Steps:
         return {UPDATE: figures["grad_norm"], SFT: norm}
 
     def _tune(self, examples: list[Completion]) -> float:
-        self._hands.teach(examples, self._budget)
-        return self._training.step(self._rl.learning_rate)
+        taught = self._hands.teach(examples, self._budget)
+        return self._training.step(self._rl.learning_rate, taught.loss)
 
 
 def _rewarded(group: Group) -> Group:

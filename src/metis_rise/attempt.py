@@ -12,14 +12,16 @@ import shlex
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from logging.handlers import MemoryHandler
 from pathlib import Path
 
+from tqdm import tqdm
+
 from metis_rise import __version__
 from metis_rise.errors import InputError
-from metis_rise.redaction import redacted
+from metis_rise.redaction import hide_environment, redacted
 
 FOLDER = "logs"
 RUN = "metis_rise.run"
@@ -40,6 +42,7 @@ def recorded() -> Iterator[Callable[[Path], None]]:
 
     What leaves the block by an exception is noted and goes on.
     """
+    hide_environment(os.environ)
     # Never flushed by itself: there is no file at first.
     waiting = MemoryHandler(_MANY, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
     root, terminal = logging.getLogger(), _terminal()
@@ -83,12 +86,31 @@ def _terminal() -> logging.Handler:
     return handler
 
 
+class _File(logging.FileHandler):
+    """A log that a failing disk makes incomplete, which is said once; the work goes on as far as it can."""
+
+    _failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._failed:
+            self._failed = True
+            tqdm.write(f"note: {self.baseFilename}: {error.strerror}; this log lacks lines", file=sys.stderr)
+
+    def close(self) -> None:
+        # What could not be written is tried once more, and was told before.
+        with suppress(OSError):
+            super().close()
+
+
 def _file(folder: Path) -> logging.FileHandler:
     """A new file after those that are there."""
     home = folder / FOLDER
     home.mkdir(exist_ok=True)
     numbers = [int(path.stem) for path in home.glob("[0-9]*.txt") if path.stem.isdecimal()]
-    handler = logging.FileHandler(home / f"{max(numbers, default=0) + 1:04}.txt", mode="x", encoding="utf-8")
+    handler = _File(home / f"{max(numbers, default=0) + 1:04}.txt", mode="x", encoding="utf-8")
     handler.setFormatter(_Formatter(_FORMAT))
     return handler
 
@@ -104,4 +126,6 @@ class _Formatter(logging.Formatter):
 
 
 def _heading() -> str:
-    return f"metis-rise {__version__}, process {os.getpid()} on {socket.gethostname()}: {shlex.join(sys.argv)}"
+    # Each argument for itself: quoting may change a key in it.
+    line = shlex.join(map(redacted, sys.argv))
+    return f"metis-rise {__version__}, process {os.getpid()} on {socket.gethostname()}: {line}"

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from metis_rise.disk import writing
 from metis_rise.errors import InputError
 from metis_rise.run import STAGES, Run, Stage, differences, may_differ, read_jsonl, round_name, write_jsonl
 from metis_rise.run_format import read_format, write_format
@@ -77,7 +78,8 @@ def fork(
         raise InputError(f"{source}: there is nothing to take over, {why}")
     pictures = ("images",) if (source / "images").exists() else ()
     for name in ("problems", *pictures, *taken):
-        shutil.copytree(source / name, made.path / name, copy_function=_take)
+        with writing(made.path / name):
+            shutil.copytree(source / name, made.path / name, copy_function=_take)
     for name in (model_judge.JOURNAL, imported.FILE):
         if (source / name).exists():
             _take(source / name, made.path / name)

@@ -18,7 +18,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from tqdm import tqdm
 
+from metis_rise.disk import writing
 from metis_rise.errors import InputError
+from metis_rise.json_text import parse_json
 
 _BLOCK = 1 << 16
 _MARK = b'"crc32": "'
@@ -34,17 +36,18 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     Makes the parent folders. Text is written as UTF-8.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync(path.parent)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync(path.parent)
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]], *, checked: bool = True) -> None:
@@ -68,7 +71,7 @@ def append_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         ValueError: a row holds NaN or an infinity, which JSON has no word for.
     """
     data = b"".join(json_line(row) for row in rows)
-    with _APPENDING:
+    with _APPENDING, writing(path):
         _append(path, data)
 
 
@@ -172,9 +175,9 @@ def json_line(row: Mapping[str, Any]) -> bytes:
 def parse_object(line: bytes) -> dict[str, Any] | None:
     """The JSON object that `line` holds, None where it holds anything else."""
     try:
-        # Of bytes json would guess the encoding first, which takes longer than the checksum.
-        value = json.loads(line if line.startswith(codecs.BOM_UTF8) else line.decode())
-    except (ValueError, RecursionError):  # bad JSON, bad UTF-8, brackets without end
+        # Of bytes the encoding would be guessed first, which takes longer than the checksum.
+        value = parse_json(line if line.startswith(codecs.BOM_UTF8) else line.decode(), strict=True)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn
 
 MAX_DEPTH = 64
 """Lists and objects within each other. Python's own limit depends on who calls: what was read could not be written."""
+
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 def parse_json(text: str | bytes, *, strict: bool = False) -> Any:
@@ -14,22 +17,28 @@ def parse_json(text: str | bytes, *, strict: bool = False) -> Any:
 
     Args:
         text: the whole JSON text.
-        strict: refuse NaN and Infinity, which Python writes and JSON does not have.
+        strict: refuse NaN and Infinity, which Python writes and JSON does not have, and a name twice in an object,
+            which readers take differently.
 
     Raises:
         ValueError: anything else, among it deeper nesting than `MAX_DEPTH` and numbers of thousands of digits.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant) if strict else json.loads(text)
+        if not isinstance(text, str):
+            text = text.decode(json.detect_encoding(text), "surrogatepass")
+        value = _STRICT.decode(text) if strict else json.loads(text)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    brackets = (text.count("["), text.count("{")) if isinstance(text, str) else (text.count(b"["), text.count(b"{"))
-    if sum(brackets) > MAX_DEPTH and _deep(value):
+    if _brackets(text) > MAX_DEPTH and _brackets(_STRING.sub("", text)) > MAX_DEPTH and _deep(value):
         raise ValueError(_TOO_DEEP)
     return value
 
 
 _TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
+
+
+def _brackets(text: str) -> int:
+    return text.count("[") + text.count("{")
 
 
 def _deep(value: Any) -> bool:
@@ -46,3 +55,16 @@ def _deep(value: Any) -> bool:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice[:60]!r} is there twice in one object")
+    return found
+
+
+# Made once: json.loads would make one anew for every text.
+_STRICT = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_once)

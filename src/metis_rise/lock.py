@@ -24,6 +24,7 @@ from threading import Event, Thread
 
 from tqdm import tqdm
 
+from metis_rise.disk import writing
 from metis_rise.errors import InputError
 
 BEAT_S = 5.0
@@ -36,6 +37,7 @@ _LOOK_S = 0.5
 # Written in place: a file that never changes its size needs no room on a full disk, and is never read half.
 _SIZE = 1024
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_FAILING = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 _NOT_KNOWN = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
@@ -116,8 +118,9 @@ def _take(file: Path, folder: Path, holder: Holder, mend: str) -> int:
             if known is False or (there and (there.elsewhere or known is None) and _lives(file, folder, there)):
                 raise InputError(f"{folder}: {_who(there)} is at work on it; wait for its end, or {mend}")
             if _is_at(descriptor, file):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, holder.to_bytes(0), 0)
+                with writing(file):
+                    os.ftruncate(descriptor, 0)
+                    _fill(descriptor, holder.to_bytes(0))
                 return descriptor
         except BaseException:
             os.close(descriptor)
@@ -135,6 +138,8 @@ def _open(file: Path) -> int:
             # Another process has removed the parent, which it had made, in between.
             continue
         except OSError as error:
+            if error.errno in _FAILING:
+                raise
             raise InputError(
                 f"{file}: cannot lock: {error.strerror}; choose a folder that can be written to"
             ) from error
@@ -177,7 +182,7 @@ def _beating(descriptor: int, holder: Holder) -> Iterator[None]:
             number += 1
             # A beat that a failing disk swallows harms nobody unless all do, and the work itself fails then.
             with suppress(OSError):
-                os.pwrite(descriptor, holder.to_bytes(number), 0)
+                _fill(descriptor, holder.to_bytes(number))
 
     thread = Thread(target=beat, name="lock", daemon=True)
     thread.start()
@@ -186,6 +191,13 @@ def _beating(descriptor: int, holder: Holder) -> Iterator[None]:
     finally:
         end.set()
         thread.join()
+
+
+def _fill(descriptor: int, data: bytes) -> None:
+    """Writes all of `data` at the file's start: a disk that becomes full takes a part, and says so the next time."""
+    done = 0
+    while done < len(data):
+        done += os.pwrite(descriptor, data[done:], done)
 
 
 def _who(holder: Holder | None) -> str:

@@ -19,6 +19,7 @@ from metis_rise import __version__
 from metis_rise.benchmarks.choice import chosen
 from metis_rise.errors import InputError
 from metis_rise.fork import fork
+from metis_rise.leftovers import remove_leftovers
 from metis_rise.policy.loading import find_folder
 from metis_rise.policy.processor import load_processor
 from metis_rise.problems.dataset import SPLITS, ProblemSets, make_sets
@@ -41,6 +42,7 @@ from metis_rise.verifier.gold import check_gold
 from metis_rise.verifier.user_reward import load_reward
 
 SYSTEM_FILE = "system.txt"
+PREPARING = ".preparing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,10 @@ def open_workshop(recipe: Recipe, root: Path, name: str, fresh: bool = False, so
         made = _prepare(recipe, root, name, source=source)
         _put_in_place(made.folder, recipe, path, fresh)
     run = Run.open(root, name, resolved(recipe), may_change=MAY_CHANGE)
+    # A kill between putting the folder in its place and this leaves the empty one in which it was prepared.
+    _leave(root / PREPARING)
+    if left := remove_leftovers(path):
+        run.log(f"{path}: {left} half-written files and folders of an attempt that was killed are removed")
     sets = _load_sets(path)
     run.log(
         f"{path}: " + ", ".join(f"{len(problems)} {split}" for split, problems in sets.named().items()) + " problems"
@@ -166,7 +172,7 @@ def _prepare(recipe: Recipe, root: Path, name: str, *, ask: bool = True, source:
 
     `ask` finds out whether the recipe's endpoints can do their work; `source` is a run to fork.
     """
-    run = Run.open(root / ".preparing", name, resolved(recipe), fresh=True)
+    run = Run.open(root / PREPARING, name, resolved(recipe), fresh=True)
     folder = run.path
     try:
         sets = _make_sets(recipe, run) if source is None else _forked(recipe, run, source)

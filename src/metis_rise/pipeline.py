@@ -16,12 +16,13 @@ from rich.console import Console
 
 from metis_rise.attempt import recorded
 from metis_rise.evaluation import stage as benchmarks
+from metis_rise.journal import parse_object
 from metis_rise.lock import locked
 from metis_rise.opening import look_at_workshop, open_workshop
 from metis_rise.recipe import Recipe
 from metis_rise.report.html import write_report
 from metis_rise.report.terminal import print_report
-from metis_rise.run import check_name, round_name, write_atomic
+from metis_rise.run import Run, check_name, round_name, write_atomic
 from metis_rise.stages import diagnose, distill, evaluate, expert, rl, sft
 from metis_rise.stages.experts.plan_table import print_plan
 from metis_rise.stages.experts.session import check_keys
@@ -134,7 +135,10 @@ def _do(shop: Workshop, name: str) -> None:
     stage, number = shop.run.stage(name), shop.run.number
     title = stage.name if number == 1 else f"{round_name(number)}/{stage.name}"
     if stage.done:
-        shop.run.log(f"{title}: done before, {stage.result()['seconds']:.0f} s")
+        seconds = stage.result()["seconds"]
+        shop.run.log(f"{title}: done before, {seconds:.0f} s")
+        if not _noted(shop.run, name, title):
+            _note(shop.run, name, seconds)
         return
     start = time.monotonic()
     result = STAGES[name](shop)
@@ -146,9 +150,19 @@ def _do(shop: Workshop, name: str) -> None:
     result = {"seconds": time.monotonic() - start} | result
     seconds = result["seconds"]
     stage.finish(result)
-    shop.run.event("stage", stage=name, round=number, seconds=seconds)
+    _note(shop.run, name, seconds)
     shop.run.log(f"{title}: {seconds:.0f} s, {_sentence(result)}")
     write_report(shop.run.path)
+
+
+def _note(run: Run, name: str, seconds: float) -> None:
+    run.event("stage", stage=name, round=run.number, seconds=seconds)
+
+
+def _noted(run: Run, name: str, title: str) -> bool:
+    """Whether the manifest has a finished stage, which a kill may have left out, or had it from another run."""
+    done = any((row["stage"], row["round"]) == (name, run.number) for row in run.events("stage"))
+    return done or any(title in row["stages"] for row in run.events("fork"))
 
 
 def _sentence(result: dict[str, Any]) -> str:
@@ -160,8 +174,7 @@ def _sentence(result: dict[str, Any]) -> str:
 def _conclude(shop: Workshop) -> None:
     done = dict(_done(shop))
     file = shop.run.path / "summary.json"
-    before = json.loads(file.read_text(encoding="utf-8"))["peak_memory_mb"] if file.exists() else 0.0
-    peak = max(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    peak = max(_peak_before(shop.run, file), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     summary = {
         "recipe": shop.recipe.name,
         "arms": done.get(EVALUATE, {}).get("arms", {}),
@@ -172,6 +185,17 @@ def _conclude(shop: Workshop) -> None:
     page = write_report(shop.run.path)
     print_report(shop.run.path, Console())
     shop.run.log(f"report: {page}")
+
+
+def _peak_before(run: Run, file: Path) -> float:
+    """MB that attempts before this one have used, by the summary; 0 without one."""
+    if not file.exists():
+        return 0.0
+    found = (parse_object(file.read_bytes()) or {}).get("peak_memory_mb")
+    if not isinstance(found, int | float) or isinstance(found, bool):
+        run.warn(f"{file.name}: was damaged, and is written anew; the memory that earlier attempts used is not in it")
+        return 0.0
+    return float(found)
 
 
 def _done(shop: Workshop) -> Iterator[tuple[str, dict[str, Any]]]:

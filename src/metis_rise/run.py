@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import re
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,9 +19,13 @@ from typing import Any
 from tqdm import tqdm
 
 from metis_rise import attempt
+from metis_rise.disk import writing
 from metis_rise.errors import InputError
 from metis_rise.journal import append_jsonl, parse_object, read_jsonl, write_atomic, write_jsonl
+from metis_rise.leftovers import delete_folder
 from metis_rise.recipe.compare import compare, may_differ
+from metis_rise.recipe.secrets import check_no_secret
+from metis_rise.redaction import redacted, redacted_values
 from metis_rise.run_format import FILE as FORMAT_FILE
 from metis_rise.run_format import FORMAT, read_format, write_format
 
@@ -43,8 +45,7 @@ __all__ = [
 
 STAGES = ("1-rl", "2-diagnose", "3-distill", "4-expert", "5-sft", "6-evaluate")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_RECIPE = "recipe.json"
-_METRICS = "metrics.jsonl"
+_RECIPE, _METRICS, _MANIFEST = "recipe.json", "metrics.jsonl", "manifest.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +125,17 @@ class Run:
                 the new ones are recorded.
 
         Raises:
-            InputError: a bad name, a folder that is no run, a run of a newer format, or one of another recipe (names
-                the differing keys).
+            InputError: a bad name, a recipe that holds a key, a folder that is no run, a run of a newer format, or one
+                of another recipe (names the differing keys).
         """
         check_name(name)
+        check_no_secret(recipe, "the recipe")
         path = root / name
         foreign = path.exists() and not (path / _RECIPE).is_file() and _has_content(path)
         if foreign:
             raise InputError(f"{path}: exists and is not a run folder (no {_RECIPE}); choose another --name")
-        if fresh and path.exists():
-            _delete(path)
+        if fresh:
+            delete_folder(path)
         run = cls(path)
         there = (path / _RECIPE).is_file()
         older = there and read_format(path) < FORMAT
@@ -186,27 +188,32 @@ class Run:
     def log(self, text: str, level: int = logging.INFO) -> None:
         """Say `text` on the terminal, clear of progress bars, and add it to log.txt with the time.
 
-        The log of the attempt that is recorded has it too, as of `level`.
+        The log of the attempt that is recorded has it too, as of `level`. Keys are taken out.
         """
+        text = redacted(text)
         attempt.log.log(level, "%s", text)
         tqdm.write(text)
         stamp = _now()
-        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
+        target = self.path / "log.txt"
+        with writing(target), target.open("a", encoding="utf-8") as file:
             file.writelines(f"{stamp} {line}\n" for line in text.splitlines())
 
     def event(self, kind: str, **values: Any) -> None:
-        """Add a line to manifest.jsonl: what was done, when, with which plain JSON values."""
-        append_jsonl(self.path / "manifest.jsonl", [{"time": _now(), "kind": kind, **values}])
+        """Add a line to manifest.jsonl: what was done, when, with which plain JSON values. Keys are taken out."""
+        append_jsonl(self.path / _MANIFEST, [{"time": _now(), "kind": kind, **redacted_values(values)}])
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """The lines of manifest.jsonl of a kind, as `event` added them."""
+        file = self.path / _MANIFEST
+        return [row for row in read_jsonl(file) if row["kind"] == kind] if file.exists() else []
 
     def warn(self, text: str) -> None:
         """Say a warning and keep it for the report, once however often a resumed run repeats it.
 
         One of a later round says so.
         """
-        text = text if self.number == 1 else f"{round_name(self.number)}: {text}"
-        file = self.path / "manifest.jsonl"
-        said = read_jsonl(file) if file.exists() else []
-        if not any(row["kind"] == "warning" and row["text"] == text for row in said):
+        text = redacted(text if self.number == 1 else f"{round_name(self.number)}: {text}")
+        if not any(row["text"] == text for row in self.events("warning")):
             self.event("warning", text=text)
         self.log(f"warning: {text}", logging.WARNING)
 
@@ -268,15 +275,6 @@ def _has_content(path: Path) -> bool:
     if not path.is_dir():
         return True
     return not all(entry.name == FORMAT_FILE or entry.name.endswith(".tmp") for entry in path.iterdir())
-
-
-def _delete(path: Path) -> None:
-    """Delete a run folder; renamed first, so that a kill half-way never leaves half a run under its name."""
-    trash = path.with_name(f".{path.name}.deleted")
-    if trash.exists():
-        shutil.rmtree(trash)
-    os.replace(path, trash)
-    shutil.rmtree(trash)
 
 
 def differences(path: Path, recipe: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

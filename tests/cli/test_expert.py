@@ -69,5 +69,11 @@ def test_a_dry_run_needs_no_run_and_leaves_none_and_the_stage_asks_what_it_said(
     assert found["counts"]["kept"] == 18 and found["experts"]["big"]["calls"] == 19
 
 
+def test_a_dry_run_in_several_processes_is_refused(tmp_path: Path):
+    done = rise(tmp_path, "expert", "tiny", "--dry-run", "--nproc", "2")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--nproc 2: a dry run is done by one process; leave --nproc out" in done.stderr
+
+
 def test_the_help_says_that_a_dry_run_calls_nobody(tmp_path: Path):
     assert "--dry-run" in ok(tmp_path, "expert", "--help") and "--dry-run" not in ok(tmp_path, "sft", "--help")

@@ -20,7 +20,7 @@ from metis_rise.evaluation.folder import claim
 from metis_rise.evaluation.options import Options
 from metis_rise.evaluation.targets import targets
 from metis_rise.journal import append_jsonl, read_jsonl
-from metis_rise.policy.checkpoint import load_training, newest, save_training
+from metis_rise.policy.checkpoint import load_training, save_training
 from metis_rise.policy.loading import find_folder
 from metis_rise.policy.model import Policy
 from metis_rise.policy.optimizer import Optimizer
@@ -76,6 +76,7 @@ TEMPLATES = {
     "that looks for classes": "{{ question }}{{ question.__class__.__mro__[1].__subclasses__() }}",
     "that grows": "{{ question * 10000000 }}",
     "without the question": "hello",
+    "that loops for ever": "{{ question }}{% for a in range(9**5) %}{% for b in range(9**5) %}{% endfor %}{% endfor %}",
 }
 TENSORS: dict[str, bytes] = {
     "nothing": b"",
@@ -108,6 +109,9 @@ def cases() -> Iterator[Case]:
         yield Case(f"model: weights {name}", _model_with("model.safetensors", data), _model)
     yield Case("model: a pickle alone", _pickled_model, _model)
     yield Case("model: code of its own", _model_with_code, _model)
+    for name in ("that loops for ever", "that grows"):
+        template = TEMPLATES[name].replace("question", "messages[0].role")
+        yield Case(f"model: a chat template {name}", _model_with("chat_template.jinja", template), _model)
     for name, content in CONTENTS.items():
         yield Case(f"evaluation: settings {name}", _evaluation(content), _claim)
         yield Case(f"evaluation: score {name}", file_of(content, "e/logicvista/score.json"), _scores)
@@ -177,9 +181,7 @@ def _checkpoint_with(file: str, content: str | bytes | None) -> Maker:
 
 def _resume(folder: object, run: Path) -> None:
     assert isinstance(folder, Path)
-    found = newest(folder)
-    assert found is not None
-    load_training(found, *_policy())
+    load_training(folder / "checkpoint-1", *_policy())
 
 
 def _model_with(file: str, content: str | bytes) -> Maker:

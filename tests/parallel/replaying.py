@@ -53,8 +53,8 @@ def record(recipe: Recipe, root: Path) -> list[Step]:
     steps: list[Step] = []
     real = Updater.update
 
-    def update(self: Updater, groups: Sequence[KeptGroup], learning_rate: float) -> dict[str, float]:
-        figures = real(self, groups, learning_rate)
+    def update(self: Updater, groups: Sequence[KeptGroup], learning_rate: float, step: int) -> dict[str, float]:
+        figures = real(self, groups, learning_rate, step)
         steps.append(Step([kept.to_json() for kept in groups], learning_rate, figures))
         return figures
 
@@ -97,9 +97,13 @@ def figures_of_all(shop: Workshop, folder: Path) -> dict[str, Any]:
         def said() -> list[float]:
             return [float(values.sum()) for values in work.logprobs(completions, 0.9, budget)]
 
+        def taught() -> tuple[float, float]:
+            loss = work.teach(completions, budget).loss
+            return loss, training.step(1e-3, loss)
+
         found["said"] = said()
         training.save(folder, {"at": 3})
-        found["taught"] = [(work.teach(completions, budget), training.step(1e-3)) for _ in range(2)]
+        found["taught"] = [taught() for _ in range(2)]
         found["said later"] = said()
         samples = [
             Sample(
@@ -111,10 +115,10 @@ def figures_of_all(shop: Workshop, folder: Path) -> dict[str, Any]:
         ]
         job = Job(config, 0.9, sum(len(each.tokens) for each in completions))
         sums = work.update(samples, job, reference.policy)
-        found |= {"sums": sums.figures.result(), "counts": dict(sums.counts), "norm": training.step(1e-3)}
+        found |= {"sums": sums.figures.result(), "counts": dict(sums.counts), "norm": training.step(1e-3, 0.0)}
         found["state"] = training.load(folder)
         found["said again"] = said()
-        found["taught again"] = (work.teach(completions, budget), training.step(1e-3))
+        found["taught again"] = taught()
         work.load_weights(folder)
         found["said at last"] = said()
     return found

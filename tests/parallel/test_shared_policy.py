@@ -16,6 +16,7 @@ from ranks import Ranks
 from safetensors.torch import load_file
 
 from metis_rise.errors import InputError
+from metis_rise.policy.checkpoint_folders import fault
 from metis_rise.policy.forward import completion_logprobs
 from metis_rise.policy.lora import merged_state
 from metis_rise.policy.model import Policy
@@ -77,6 +78,7 @@ def test_updates_and_checkpoints(
         ["COMPLETE", "model", "optimizer", "state.json", *(["adapters.safetensors"] if "lora" in settings else [])]
     )
     assert {path.suffix for path in (two / "optimizer").iterdir()} == {".safetensors"}
+    assert fault(two) == fault(one) == ""
 
     for later, state, version in pair.do(shares.resumed, folder, two, settings):
         assert (later, state, version) == (norms[2:], {"rank": 0}, 2)

@@ -14,9 +14,14 @@ from pathlib import Path
 from micro import ENVIRONMENT, MICRO, command, ok, rise
 
 from metis_rise.run import STAGES, read_jsonl
+from metis_rise.stopping import TOGETHER_S
 
 SECONDS = 300
 LONG = (*MICRO, "rl.steps=8")
+# Steps of several seconds, so that two signals fall into one.
+SIZES = ("problems.world.train_per_level=6", "rl.prompts_per_step=48", "rl.group_size=8")
+HEAVY = (*MICRO, "rl.steps=8", "rl.checkpoint_every=99", "rl.eval_every=99", *SIZES)
+LISTENING, LOOPBACK = "0A", {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
@@ -46,6 +51,18 @@ def ranks(process: subprocess.Popen[str]) -> dict[int, int]:
         named = re.search(rb"\0RANK=(\d+)\0", b"\0" + Path(f"/proc/{child}/environ").read_bytes())
         if named is not None:
             found[int(named[1])] = int(child)
+    return found
+
+
+def listens(pid: int) -> set[str]:
+    """The addresses that a process accepts connections at, as the kernel writes them."""
+    own = {os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == LISTENING and f"socket:[{rest[5]}]" in own:
+                found.add(local.partition(":")[0])
     return found
 
 
@@ -96,10 +113,68 @@ def test_ctrl_c_is_said_once_and_names_the_command_that_goes_on(tmp_path: Path) 
     assert "error: " not in said and ended(pids)
 
 
+def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
+    process = begin(tmp_path, "rl", "tiny", *HEAVY, "--nproc", "2")
+    assert process.stderr is not None
+    pids, before = ranks(process), len(steps(tmp_path))
+    # Figures are written at the end of a step; the next one is to be under way.
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    for line in process.stderr:
+        if "interrupt again to stop at once" in line:
+            break
+    time.sleep(TOGETHER_S + 0.2)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=SECONDS)[1]
+    assert process.returncode == 130, said
+    assert ended(pids) and said.count("resume with: ") == 1 and "Traceback" not in said
+    # The step that was under way was not waited for.
+    assert len(steps(tmp_path)) == before
+
+
+def test_processes_of_one_machine_listen_on_loopback_only(tmp_path: Path) -> None:
+    process = begin(tmp_path, "rl", "tiny", *LONG, "--nproc", "2")
+    pids = (process.pid, *ranks(process).values())
+    found = [listens(pid) for pid in pids]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=SECONDS)
+    assert any(found), "this test looks in the wrong place: processes that compute together are connected"
+    assert set().union(*found) <= LOOPBACK
+
+
 def test_bad_input_is_said_once_with_its_exit_code(tmp_path: Path) -> None:
     done = rise(tmp_path, "rl", "tiny", *MICRO, "rl.micro_tokens=90", "--nproc", "2")
     assert done.returncode == 2
     assert done.stderr.count("error: ") == 1 and "rl.micro_tokens = 90" in done.stderr
+
+
+CRAMPED = """
+import torch
+from metis_rise.policy.scorer import Scorer
+
+whole = Scorer.whole
+
+def without_room(self, groups):
+    if torch.is_grad_enabled():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    return whole(self, groups)
+
+Scorer.whole = without_room
+
+def reward(given):
+    return 0.0
+"""
+
+
+def test_out_of_memory_in_one_process_ends_all_with_the_mend(tmp_path: Path) -> None:
+    """The others wait for it in the middle of a pass; the recipe's own reward is what breaks the leader here."""
+    (tmp_path / "cramped.py").write_text(CRAMPED)
+    settings = (*MICRO, "rl.filter_bounds=closed", "rl.user_reward=cramped:reward", "rl.micro_tokens=3000")
+    done = rise(tmp_path, "rl", "tiny", *settings, "--nproc", "2")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
+    assert "out of memory in a pass over the model" in done.stderr and "3000 now, say to 1500" in done.stderr
 
 
 def test_a_bad_recipe_is_said_once(tmp_path: Path) -> None:

@@ -32,13 +32,18 @@ def completion(answer: str, thought: str = "it is so") -> str:
 class FakeBench:
     """Answers right with each problem's own probability; a sample depends on (seed, number) only.
 
-    asked: what was requested, call by call. dies_after: groups until it raises `Killed`.
+    asked: what was requested, call by call. dies_after: groups until it raises `Killed`. remote: it is a server.
     """
 
     rates: Mapping[str, float]
     asked: list[list[Request]] = field(default_factory=list)
     dies_after: int | None = None
     closed: bool = False
+    remote: bool = False
+
+    @property
+    def engine(self) -> Any:
+        return self
 
     @property
     def policy(self) -> Any:
@@ -75,9 +80,10 @@ class FakeShop(Workshop):
         return self.fake
 
 
-def make_shop(folder: Path, rates: Mapping[str, float], **diagnose: Any) -> FakeShop:
+def make_shop(folder: Path, rates: Mapping[str, float], batch_tokens: int = 262_144, **diagnose: Any) -> FakeShop:
     """A workshop over a run in `folder`, RL done; `rates` are the problems with their true solve rates."""
-    recipe = Recipe.model_validate({"name": "r", "problems": {"kind": "world"}, "diagnose": diagnose})
+    parts = {"problems": {"kind": "world"}, "sampling": {"batch_tokens": batch_tokens}, "diagnose": diagnose}
+    recipe = Recipe.model_validate({"name": "r", **parts})
     folder.mkdir(parents=True, exist_ok=True)
     problems = [Problem(key, "q", str(i), AnswerType.NUMBER) for i, key in enumerate(rates)]
     shop = FakeShop(recipe, Run(folder), ImageStore(folder / "images"), ProblemSets(problems, [], []), 100, None)

@@ -9,10 +9,10 @@ from fake_benchmark import Fake, rows, write_tsv
 
 from metis_rise.benchmarks.base import Style
 from metis_rise.benchmarks.data import Data, load
+from metis_rise.benchmarks.evaluation_folder import Answer
 from metis_rise.benchmarks.protocol import ProtocolRecord
 from metis_rise.engines.base import SamplingParams
 from metis_rise.errors import InputError
-from metis_rise.evaluation.answers import Answer
 from metis_rise.evaluation.asking import Asking, Wanted
 from metis_rise.evaluation.samplers import recorded
 from metis_rise.problems.images import ImageStore

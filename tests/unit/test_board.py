@@ -206,7 +206,7 @@ def test_equal_names_are_told_apart_and_a_folder_counts_once(tmp_path: Path):
     [
         ({"score": 101.0}, "score is 101.0"),
         ({"score": "high"}, "score is 'high'"),
-        ({"score": float("nan")}, "score is nan"),
+        ({"score": float("nan")}, "not a JSON object"),
         ({"score": True}, "score is True"),
         ({"protocol": None}, "protocol is None"),
         ({"protocol": {"style": 3}}, "style is 3"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from typer.testing import CliRunner
-from whole_run import RECIPE, make_whole, model, said
+from whole_run import RECIPE, checkpoint, make_whole, model, said
 
 from metis_rise.check.files import RESTORE
 from metis_rise.check.findings import SHOWN, Findings
@@ -21,6 +21,7 @@ from metis_rise.check.models import header
 from metis_rise.cli import app
 from metis_rise.errors import InputError
 from metis_rise.journal import append_jsonl, read_jsonl, write_jsonl
+from metis_rise.policy.checkpoint_folders import seal
 from metis_rise.run import Run, Stage
 from metis_rise.types import AnswerType, Problem
 
@@ -254,6 +255,29 @@ def test_parts_of_an_optimizer_that_are_missing_are_found(run: Path):
     (folder / "optimizer" / "shard-00001-model-00001-of-00001.safetensors").unlink()
     (finding,) = check_run(run).settled()
     assert finding.file == "1-rl/checkpoint-2/optimizer"
+
+
+def test_a_checkpoint_with_a_file_shorter_than_it_was_is_not_gone_on_from(run: Path):
+    (run / "1-rl" / "DONE").unlink()
+    folder = run / "1-rl" / "checkpoint-2"
+    seal(folder)
+    (folder / "state.json").write_bytes((folder / "state.json").read_bytes()[:-1])
+    found = check_run(run)
+    (finding,) = found.settled()
+    assert finding.file == "1-rl/checkpoint-2" and finding.what.startswith("not whole: state.json is ")
+    assert found.to_do[0] == "1-rl: goes on from checkpoint-1, 1 of 2 steps are left"
+
+
+def test_where_a_curriculum_stage_goes_on_is_said(run: Path):
+    (run / "5-sft" / "DONE").unlink()
+    for name in ("model-expert", "model"):
+        shutil.rmtree(run / "5-sft" / name)
+    for step in (9, 10):
+        checkpoint(run / "5-sft" / "checkpoints-expert" / f"checkpoint-{step}")
+    found = check_run(run)
+    assert not found.faults
+    said = "5-sft: 1 of 2 curriculum stages are done; left: expert; expert goes on from checkpoint-10"
+    assert found.to_do[0] == said
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metis_rise.errors import InputError
-from metis_rise.journal import append_jsonl, json_line, parse_line, read_jsonl, scan_jsonl, write_jsonl
+from metis_rise.journal import append_jsonl, json_line, parse_line, parse_object, read_jsonl, scan_jsonl, write_jsonl
 from metis_rise.stages.journals import by_problem, read_trajectories
 from metis_rise.types import Trajectory
 
@@ -104,3 +104,28 @@ def test_a_line_that_is_no_trajectory_is_refused_by_file_and_row(tmp_path: Path)
     append_jsonl(path, [Trajectory("p", 0, "text").to_json(), {"problem_id": "p"}])
     with pytest.raises(InputError, match=r"t\.jsonl row 2: not a trajectory"):
         read_trajectories(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a": NaN}',
+        b'{"a": -Infinity}',
+        b'{"a": 1, "a": 2}',
+        b'{"a": ' + b"[" * 70 + b"]" * 70 + b"}",
+        b'{"a": ' + b"[" * 100_000,
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b'{"a": "\xff"}',
+        b"[]",
+        b"",
+    ],
+    ids=["NaN", "infinity", "a name twice", "deep", "very deep", "digits", "no UTF-8", "a list", "nothing"],
+)
+def test_what_no_writer_of_ours_writes_is_no_object_and_no_line_though_its_checksum_is_right(text: bytes):
+    assert parse_object(text) is None
+    body = text[:-1]
+    assert parse_line(body + b', "crc32": "%08x"}\n' % zlib.crc32(body)) is None
+
+
+def test_an_object_may_begin_with_a_byte_order_mark():
+    assert parse_object(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from metis_rise.cluster.advice import advice
+from metis_rise.cluster.crowding import SERVER_CORES, crowding
 from metis_rise.cluster.facts import ModelFacts, find_facts
 from metis_rise.cluster.launch import launch_file
 from metis_rise.cluster.layout import layout_of
@@ -24,7 +25,8 @@ from metis_rise.cluster.stages import examples, stage_seconds
 from metis_rise.cluster.workload import Workload, workload_of
 from metis_rise.errors import InputError
 from metis_rise.recipe import Recipe, load_recipe
-from metis_rise.run import write_jsonl
+from metis_rise.recipe.engine import EngineConfig
+from metis_rise.run import read_jsonl, write_jsonl
 
 NOWHERE = ["problems.train=nowhere.jsonl", "problems.test=nowhere.jsonl"]
 SERVED = ["engine.kind=server", "engine.urls=[http://host:8000]", "engine.push=nccl"]
@@ -171,6 +173,20 @@ def test_what_the_data_sheet_does_not_speak_of_is_noted():
     assert not any("float32" in note or "device" in note for note in notes_of(plan_of()))
     notes = " | ".join(notes_of(plan_of("model.dtype=float32", "model.device=cpu")))
     assert "computed in float32" in notes and "model.device=cpu: planned for GPUs all the same" in notes
+
+
+def test_float32_is_timed_by_the_cards_own_rate():
+    half, whole = plan_of(*SERVED), plan_of(*SERVED, "model.dtype=float32")
+    assert half.rates.flops == pytest.approx(0.3 * 989e12) and whole.rates.flops == pytest.approx(0.6 * 67e12)
+    assert "60% of 67 TFLOP/s (float32) in training" in whole.rates.source
+    mixed = plan_of(*SERVED, "model.dtype=float32", "model.autocast=true")
+    assert mixed.rates == half.rates
+    # Servers are sent 16 bit; the native sampler has the trainers' numbers.
+    assert (whole.rates.prompt, whole.rates.decoding) == (half.rates.prompt, half.rates.decoding)
+    native = [plan_of(*dtype).rates for dtype in ([], ["model.dtype=float32"])]
+    assert native[1].prompt > 10 * native[0].prompt
+    assert 1.5 < native[1].decoding.fixed / native[0].decoding.fixed < 2
+    assert plan_of(*SERVED, "model.dtype=float32", asked=Asked(utilisation=0.1)).rates.flops == pytest.approx(67e11)
 
 
 def test_sft_pays_for_pictures_and_not_for_a_reference():
@@ -364,12 +380,52 @@ def test_a_plan_like_a_run_takes_as_long_as_the_run(tmp_path: Path):
     assert ahead.outcome().step == pytest.approx(6 + 1, rel=0.1)
 
 
+def served(*hosts: str) -> EngineConfig:
+    return EngineConfig(kind="server", urls=tuple(f"http://{host}:{8000 + at}" for at, host in enumerate(hosts)))
+
+
+def test_servers_on_this_machine_share_its_cores():
+    assert crowding(EngineConfig(), cores=1) == crowding(served("node7", "node8"), cores=1) == 1
+    assert crowding(served("127.0.0.1", "localhost", "[::1]"), cores=2) == pytest.approx(3 * SERVER_CORES / 2)
+    assert crowding(served("127.0.0.1", "node7"), cores=2) == 1
+
+
+def test_a_second_server_on_two_cores_brings_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    urls = ["http://127.0.0.1:8000", "http://127.0.0.1:8001"]
+    one, two = (load_recipe("tiny", ["engine.kind=server", f"engine.urls={given}"]) for given in (urls[:1], urls))
+    run = run_like(tmp_path / "run", one)
+
+    def sampling(recipe: Recipe, cores: int) -> float:
+        monkeypatch.setattr("os.cpu_count", lambda: cores)
+        return make_plan(recipe, Asked(like=run), guessed).outcome().sampling
+
+    # A single one has the cores that it needs, however many there are.
+    assert sampling(one, 2) == sampling(one, 64) == pytest.approx(6, rel=0.02)
+    assert sampling(two, 64) < 4
+    assert 1.5 < sampling(two, 2) / sampling(two, 64) <= SERVER_CORES
+
+
 def test_runs_that_say_too_little_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match="holds no metrics of an RL step"):
         make_plan(load_recipe("tiny"), Asked(like=tmp_path), guessed)
     (tmp_path / "metrics.jsonl").write_text('{"stage": "rl", "step": 1, "values": {"length": 3}}\n')
     with pytest.raises(InputError, match="lacks a figure"):
         make_plan(load_recipe("tiny"), Asked(like=tmp_path), guessed)
+    for lacking in ("waiting", "seconds", "tokens_unique", "groups_kept"):
+        run = run_like(tmp_path / lacking, load_recipe("tiny", SERVED))
+        rows = [
+            row | {"values": {k: v for k, v in row["values"].items() if k != lacking}}
+            for row in read_jsonl(run / "metrics.jsonl")
+        ]
+        write_jsonl(run / "metrics.jsonl", rows)
+        with pytest.raises(InputError, match=rf"metrics\.jsonl: an RL step lacks a figure \('{lacking}'\); name a run"):
+            make_plan(load_recipe("tiny", SERVED), Asked(like=run), guessed)
+    run = run_like(tmp_path / "busy", load_recipe("tiny", SERVED), waiting=0.0)
+    with pytest.raises(InputError, match="log no time for sampling, or none for updates"):
+        make_plan(load_recipe("tiny", SERVED), Asked(like=run), guessed)
+    write_jsonl(run / "metrics.jsonl", [{"stage": "rl", "step": 1, "values": [3]}])
+    with pytest.raises(InputError, match="an RL step has no values"):
+        make_plan(load_recipe("tiny", SERVED), Asked(like=run), guessed)
     run = run_like(tmp_path / "ahead", load_recipe("tiny", [*SERVED, "rl.max_staleness=1"]))
     with pytest.raises(InputError, match="sampled ahead, which hides how long sampling took"):
         make_plan(load_recipe("tiny", SERVED), Asked(like=run), guessed)

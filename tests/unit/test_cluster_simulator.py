@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metis_rise.cluster import simulator
 from metis_rise.cluster.rates import Decoding
 from metis_rise.cluster.simulator import Loop, Rollouts, sample_seconds, simulate
 
@@ -86,6 +87,49 @@ def test_continuous_batching_is_that_of_a_token_at_a_time(lengths: list[int], ro
     loop = replace(LOOP, rows=rows, prompt=0.0, problem=0.0)
     seconds, _ = sample_seconds(loop, np.array(lengths, float)[:, None])
     assert seconds == pytest.approx(one_by_one(lengths, rows, loop.decoding))
+
+
+@pytest.mark.parametrize("rows", [3, 20])
+def test_a_long_queue_is_played_from_near_its_end(rows: int, monkeypatch: pytest.MonkeyPatch):
+    lengths = ragged(np.random.default_rng(1), 6000)[:, None]
+    loop = replace(LOOP, rows=rows, prompt=0.0, problem=0.0)
+    short = sample_seconds(loop, lengths)
+    assert short[0] == pytest.approx(one_by_one(lengths[:, 0].tolist(), rows, loop.decoding), rel=1e-3)
+    monkeypatch.setattr(simulator, "_LAST", 10**6)
+    assert short == pytest.approx(sample_seconds(loop, lengths), rel=1e-3)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("servers", [1, 8])
+@pytest.mark.parametrize("update", [0.001, 10.0])
+@pytest.mark.parametrize("teaching", [0.3, 1.0])
+def test_huge_steps_are_what_they_are_when_all_is_played(
+    ahead: bool, servers: int, update: float, teaching: float, monkeypatch: pytest.MonkeyPatch
+):
+    loop = replace(LOOP, groups=3000, lengths=ragged, ahead=ahead, servers=servers, teaching=teaching)
+    loop = replace(loop, update=lambda tokens: 3 + update * sum(tokens) / 300)
+    found = {}
+    for name, least in (("part", 600), ("all", 10**6)):
+        monkeypatch.setattr(simulator, "_LEAST_PLAYED", least)
+        found[name] = simulate(loop)
+    for name in ("step", "sampling", "update", "push", "trainers", "servers", "sampled", "trained"):
+        assert getattr(found["part"], name) == pytest.approx(getattr(found["all"], name), rel=0.01), name
+    assert found["part"].waiting == pytest.approx(found["all"].waiting, abs=0.01)
+
+
+def test_what_is_drawn_is_bounded_whatever_is_asked_for():
+    drawn = []
+
+    def counted(random: np.random.Generator, count: int) -> np.ndarray:
+        drawn.append(count)
+        return equal(random, count)
+
+    found = simulate(replace(LOOP, groups=10**9, lengths=counted, update=lambda tokens: 0.01 * len(tokens)))
+    assert sum(drawn) < 10**6
+    assert found.trained == 10**9 and found.update == pytest.approx(1e7)
+    # One server of a hundred rows, three in each group.
+    expected = 10**9 * (0.5 + 2 + 3 * LENGTH * (1 / 100 + 0.1))
+    assert found.sampling == pytest.approx(expected, rel=0.01)
 
 
 def test_what_the_filter_drops_is_sampled_again_within_bounds():

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from metis_rise.crew.crew import Crew
-from metis_rise.crew.wire import Gone
+from metis_rise.crew.lines import Gone
 from metis_rise.errors import InputError
 
 PATIENCE_S = 30.0
@@ -57,11 +57,12 @@ def test_jobs_and_bytes_come_back_from_as_many_processes_as_threads_ask(crew: Cr
     assert 1 <= len(crew.pids()) <= 2
 
 
-def test_a_helper_that_was_killed_is_replaced(crew: Crew) -> None:
+def test_a_helper_that_was_killed_is_replaced_and_the_log_says_so(crew: Crew, caplog: pytest.LogCaptureFixture) -> None:
     first = crew.ask({})[0]["pid"]
     os.kill(first, signal.SIGKILL)
     assert crew.ask({"n": 5})[0]["n"] == 5
     assert crew.replaced == 1 and first not in crew.pids()
+    assert f"helper process {first} of echo_helper ended: nothing was said; replaced (1 so far)" in caplog.text
 
 
 def test_a_job_that_kills_its_helpers_is_named_with_their_last_words(crew: Crew) -> None:

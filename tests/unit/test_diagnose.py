@@ -106,10 +106,11 @@ def test_seeds_are_of_the_problem_and_the_round(tmp_path: Path):
     assert {key: ours[key] for key in theirs if key in ours} == {key: theirs[key] for key in theirs if key in ours}
 
 
+@pytest.mark.parametrize("remote", [False, True])
 @pytest.mark.parametrize(
     ("groups", "torn"), [(0, 0), (1, 1), (7, 300), (16, 0), (17, 3000), (25, 1), (33, 300), (40, 3000)]
 )
-def test_a_killed_diagnosis_ends_as_one_that_was_not(tmp_path: Path, groups: int, torn: int):
+def test_a_killed_diagnosis_ends_as_one_that_was_not(tmp_path: Path, groups: int, torn: int, remote: bool):
     """Killed after some groups, with `torn` bytes of the journal's end lost: a torn line or half a group."""
     calm, killed = (make_shop(tmp_path / name, RATES) for name in ("calm", "killed"))
     expected = diagnose.run(calm)
@@ -121,15 +122,36 @@ def test_a_killed_diagnosis_ends_as_one_that_was_not(tmp_path: Path, groups: int
         content = journal(killed).read_bytes()
         journal(killed).write_bytes(content[: max(0, len(content) - torn)])
     again = make_shop(tmp_path / "killed", RATES)
+    again.fake.remote = remote
     assert diagnose.run(again) == expected
+    assert journal(again).read_bytes() == journal(calm).read_bytes()
     first, second = ({k: sorted(ts, key=lambda t: t.sample) for k, ts in found.items()} for found in texts(calm, again))
     assert first == second
     drawn = sum(sum(call.values()) for call in asked(again.fake))
-    assert drawn <= expected["sampling"]["drawn"] - 4 * (groups - 3) and before > 0, "what is done is not done again"
+    # In process the round of the kill is drawn as a whole again.
+    done = groups - 3 if remote else max(0, groups - len(RATES) - 3)
+    assert drawn <= expected["sampling"]["drawn"] - 4 * done and before > 0, "what is done is not done again"
     # Distillation reads the very same samples, by the later copy of each.
     for shop, result in ((calm, expected), (again, expected)):
         shop.run.stage("diagnose").finish(result)
     assert distill.run(calm) == distill.run(again)
+
+
+def test_a_killed_call_is_made_again_as_it_was_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The bits of a completion depend on its company in the call."""
+    monkeypatch.setattr(diagnose, "BLOCK_BUDGETS", 1)
+    # Of four completions of five problems, 100 tokens each.
+    shops = (make_shop(tmp_path / name, RATES, batch_tokens=2000) for name in ("calm", "killed", "killed"))
+    calm, killed, again = shops
+    diagnose.run(calm)
+    calls = asked(calm.fake)
+    assert [len(call) for call in calls[:4]] == [5, 5, 5, 1]
+    killed.fake.dies_after = 7
+    with pytest.raises(Killed):
+        diagnose.run(killed)
+    diagnose.run(again)
+    assert asked(again.fake) == calls[1:]
+    assert journal(again).read_bytes() == journal(calm).read_bytes()
 
 
 def texts(*shops: FakeShop) -> list[dict[str, list[Trajectory]]]:

@@ -6,8 +6,11 @@ from itertools import pairwise, takewhile
 
 import pytest
 import tiny
+import torch
 from sampling_cases import forwarded, greedy_reference, make_policy, make_prompts, problem, sample
+from torch import Tensor
 
+from metis_rise.engines import generate
 from metis_rise.engines.base import Request, SamplingParams
 from metis_rise.engines.native import NativeEngine
 from metis_rise.engines.schedule import Held, Waiting
@@ -186,3 +189,32 @@ def test_few_tokens_flip_between_batchings(policy: Policy, prompts: dict[str, Pr
     print(f"{flipped} of {compared} tokens came out differently in other batches")
     assert compared > 3000
     assert flipped <= 2
+
+
+def test_sampling_that_runs_out_of_memory_goes_on_with_fewer_at_once(
+    policy: Policy, prompts: dict[str, Prompt], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was finished by then is not drawn again; a prompt that does not fit alone is given up, and told so."""
+    requests = mixed(prompts)
+    wanted = sample(policy, prompts, requests)
+    read, rows, real = max(len(prompt) for prompt in prompts.values()), 4, generate.hidden_states
+
+    def cramped(policy: Policy, tokens: Tensor, *more: object) -> Tensor:
+        drawing = len(more) == 2
+        if len(tokens) > (rows if drawing else read - 1):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(policy, tokens, *more)
+
+    monkeypatch.setattr(generate, "hidden_states", cramped)
+    engine = NativeEngine(policy, lambda p: prompts[p.id])
+    found = list(engine.sample(requests))
+    groups = {group.problem.id: group for group in found}
+    assert len(found) == len(requests) and groups.keys() == wanted.keys() and engine.max_batch_tokens < 32768
+    longest = {name for name, prompt in prompts.items() if len(prompt) == read}
+    assert 0 < len(longest) < len(prompts)
+    for name, group in groups.items():
+        if name in longest:
+            assert group.aborted and len(group.trajectories) == len(wanted[name].trajectories)
+        else:
+            assert drawn(group) == drawn(wanted[name]), name
+    assert caplog.text.count("given up") == len(longest) and "sampling.batch_tokens=" in caplog.text

@@ -14,18 +14,21 @@ from safetensors.torch import load_file, save_file
 from tiny import write_folder
 
 from metis_rise.benchmarks.base import Style
+from metis_rise.benchmarks.evaluation_folder import Answer
 from metis_rise.engines.base import SamplingParams
 from metis_rise.errors import InputError
-from metis_rise.evaluation.answers import Answer
+from metis_rise.evaluation import samplers
 from metis_rise.evaluation.asking import Asking
 from metis_rise.evaluation.options import Options
 from metis_rise.evaluation.samplers import NativeSampler
 from metis_rise.evaluation.targets import targets
 from metis_rise.evaluation.weights import fingerprint
 from metis_rise.policy.model import Policy
+from metis_rise.policy.pictures import HelpedPictures
 from metis_rise.problems.images import ImageStore
 from metis_rise.recipe import load_recipe, resolved
 from metis_rise.run import Run
+from metis_rise.stages import helpers
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,40 @@ def test_answers_are_those_of_the_model_to_what_is_shown(model: Path, tmp_path: 
     first = answers(model, tmp_path, how)[0]
     tokens = generated[0, inputs["input_ids"].shape[1] :].tolist()
     assert first == Answer("0", 0, policy.decode(tokens), ended=tokens[-1] in policy.eos_ids)
+
+
+def test_pictures_that_were_cut_up_ahead_make_no_difference(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    how = replace(asking(), params=SamplingParams(0.0, max_tokens=6))
+    alone = answers(model, tmp_path, how)
+    asked: list[str] = []
+    made: list[HelpedPictures] = []
+
+    def helped(store: ImageStore, processor: object, helpers: int) -> HelpedPictures:
+        made.append(HelpedPictures(store, processor, helpers))
+        return made[0]
+
+    monkeypatch.setattr(samplers, "worth", lambda keys, *_: asked.extend(keys) or (1, "said so"))
+    monkeypatch.setattr(samplers, "HelpedPictures", helped)
+    monkeypatch.setattr(samplers, "OwnPictures", None)
+    assert answers(model, tmp_path, how) == alone
+    assert asked == [key for item in data(tmp_path).items for key in item.problem.images] != []
+    assert made[0].crew.pids() == []
+
+
+def test_helpers_are_started_where_they_are_worth_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store, key = ImageStore(tmp_path), "0" * 64
+    monkeypatch.setattr(helpers, "_seconds", lambda keys, *_: 0.1)
+
+    def worth(count: int, device: str, cores: int) -> tuple[int, str]:
+        return helpers.worth([key] * count, store, lambda: None, device, cores)
+
+    assert worth(0, "cuda", 8) == (0, "no problem has one")
+    assert worth(1000, "cpu", 8)[0] == worth(1000, "cuda", 1)[0] == 0
+    assert worth(199, "cuda", 8) == (0, "all take 20 s")
+    assert worth(201, "cuda", 4) == (3, "all take one process 20 s")
+    assert worth(1000, "cuda", 64)[0] == 8
 
 
 def test_answers_do_not_depend_on_what_is_asked_beside_them(model: Path, tmp_path: Path):

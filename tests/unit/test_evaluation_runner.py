@@ -9,9 +9,10 @@ from evaluating import Told, asking, data
 from fake_benchmark import Fake
 
 from metis_rise.benchmarks.base import Style
+from metis_rise.benchmarks.evaluation_folder import Answer
 from metis_rise.benchmarks.predictions import read
 from metis_rise.errors import InputError
-from metis_rise.evaluation.answers import Answer, Answers
+from metis_rise.evaluation.answers import Answers
 from metis_rise.evaluation.asking import Asking
 from metis_rise.evaluation.folder import claim, free
 from metis_rise.evaluation.runner import Evaluation, Scoring

@@ -14,11 +14,11 @@ from scripted_server import Act, Call
 from typer.testing import CliRunner
 
 from metis_rise.benchmarks.base import Style
+from metis_rise.benchmarks.evaluation_folder import Answer
 from metis_rise.cli import app
 from metis_rise.engines.base import SamplingParams
 from metis_rise.engines.server.settings import ServerSettings
 from metis_rise.errors import InputError
-from metis_rise.evaluation.answers import Answer
 from metis_rise.evaluation.asking import Asking
 from metis_rise.evaluation.runner import Evaluation, Scoring
 from metis_rise.evaluation.served import ServedSampler, addresses

@@ -118,7 +118,7 @@ def test_floating_point_pixels_are_refused(store: ImageStore) -> None:
 def test_missing_changed_and_malformed_keys(store: ImageStore, png: bytes) -> None:
     key = store.put(png)
     store.path(key).write_bytes(png[:50])
-    with pytest.raises(InputError, match=f"{key}.png: the picture cannot be decoded"):
+    with pytest.raises(InputError, match=f"{key}.png: the picture was changed or damaged after it was stored"):
         store.open(key)
     with pytest.raises(InputError, match="the picture is missing; restore"):
         store.open("0" * 64)

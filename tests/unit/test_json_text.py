@@ -44,3 +44,22 @@ def test_strictly_there_is_no_NaN() -> None:
     assert parse_json("[NaN]") != []
     with pytest.raises(ValueError, match="NaN is not JSON"):
         parse_json("[NaN]", strict=True)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '[{"b": {"a": 1, "c": 2, "a": 3}}]'])
+def test_strictly_a_name_is_there_once(text: str) -> None:
+    assert parse_json(text) == json.loads(text)
+    with pytest.raises(ValueError, match="the name 'a' is there twice"):
+        parse_json(text, strict=True)
+
+
+@given(VALUES)
+def test_strictly_the_same_is_read(value: object) -> None:
+    assert parse_json(json.dumps(value), strict=True) == value
+
+
+def test_brackets_of_a_text_count_no_more_than_escapes_end_it() -> None:
+    text = json.dumps({"latex": '\\frac{1}{2} \\" [' * 100, "deep": None})
+    assert parse_json(text)["latex"].count("{") == 200
+    with pytest.raises(ValueError, match="nested more than 64 deep"):
+        parse_json(text.replace("null", "[" * 70 + "]" * 70))

@@ -9,7 +9,8 @@ import pytest
 import tiny
 import torch
 
-from metis_rise.policy.checkpoint import load_training, newest, prune, save_training
+from metis_rise.policy.checkpoint import load_training, save_training
+from metis_rise.policy.checkpoint_folders import fault, newest, prune
 from metis_rise.policy.forward import completion_logprobs
 from metis_rise.policy.model import Policy
 from metis_rise.policy.optimizer import Optimizer, lr_at
@@ -91,6 +92,25 @@ def test_newest_ignores_torn_checkpoints(base: Path, tmp_path: Path, monkeypatch
     monkeypatch.undo()
     save_training(tmp_path / "checkpoint-11", policy, optimizer, {})
     assert newest(tmp_path) == tmp_path / "checkpoint-11"
+
+
+def test_a_checkpoint_of_which_any_file_is_cut_short_is_not_taken(base: Path, tmp_path: Path) -> None:
+    policy, optimizer = start(base)
+    train(policy, optimizer, 1)
+    for step in (2, 10):
+        save_training(tmp_path / f"checkpoint-{step}", policy, optimizer, {})
+    files = [path for path in (tmp_path / "checkpoint-10").rglob("*") if path.is_file() and path.stat().st_size]
+    assert len(files) > 8
+    for path in files:
+        content = path.read_bytes()
+        for length in (len(content) - 1, len(content) // 2):
+            path.write_bytes(content[:length])
+            # The marker's last byte is its newline, which nobody needs.
+            if path.name != "COMPLETE" or length < len(content) - 1:
+                assert fault(tmp_path / "checkpoint-10"), path
+                assert newest(tmp_path) == tmp_path / "checkpoint-2"
+        path.write_bytes(content)
+    assert newest(tmp_path) == tmp_path / "checkpoint-10"
 
 
 def test_prune_keeps_the_newest_and_the_protected(tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ ROWS = (
     ("problems",),
     ("run",),
     ("run_format",),
-    ("journal", "recipe", "crew", "attempt", "lock"),
-    ("types", "errors", "seeding", "json_text", "redaction", "stopping"),
+    ("journal", "recipe", "crew", "attempt", "lock", "jinja_trial"),
+    ("types", "errors", "seeding", "json_text", "redaction", "stopping", "disk", "leftovers"),
 )
 RANK = {room: rank for rank, row in enumerate(reversed(ROWS)) for room in row}
 LIGHT = (

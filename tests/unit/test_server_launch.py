@@ -76,6 +76,7 @@ def test_it_waits_for_the_server_passes_ctrl_c_on_and_ends_with_the_servers_code
     assert process.wait(30) == 7
     given = process.stdout.read().splitlines()[-1]
     assert given.startswith("1 --model ") and "--max-model-len 512" in given and given.endswith("--seed 3")
+    assert "--host 127.0.0.1 " in given
     assert any("vllm.entrypoints.openai.api_server" in line and "VLLM_SERVER_DEV_MODE=1" in line for line in said)
     process.stderr.close()
     process.stdout.close()

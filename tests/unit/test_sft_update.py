@@ -52,7 +52,7 @@ def test_the_loss_is_the_mean_over_the_tokens_of_the_batch(folder: Path, tmp_pat
     budget = splitting(batch) if split else 4096
     assert {type(each) for each in plan(batch, budget)} == ({Split, Whole} if split else {Whole})
     assert (len(plan(batch, budget)) > 2) == split
-    loss = bench.work.teach(completions, budget)
+    loss = bench.work.teach(completions, budget).loss
     gradients = take_gradients(bench.policy)
     wanted = -naive_logprobs(bench.policy, batch)[0].mean()
     wanted.backward()

@@ -97,8 +97,10 @@ class Stub:
     policy: Policy
     gradients: list[dict[str, Tensor]] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
+    skipped: int = 0
+    skipped_in_row: int = 0
 
-    def step(self, lr: float) -> float:
+    def step(self, lr: float, loss: float) -> float:
         self.gradients.append(take_gradients(self.policy))
         self.rates.append(lr)
         self.policy.version += 1
@@ -509,8 +511,8 @@ def test_over_servers_every_minibatch_starts_from_the_policy_before_the_first(pl
     before, after = scores_of(bench, later), []
 
     class Shaking(Stub):
-        def step(self, lr: float) -> float:
-            norm = super().step(lr)
+        def step(self, lr: float, loss: float) -> float:
+            norm = super().step(lr, loss)
             moved(self.policy)
             after.append(scores_of(bench, later))
             return norm

@@ -141,13 +141,15 @@ def test_a_child_process_leaves_its_parents_workers_alone(fake):
     assert mine.pids() == pids
 
 
-def test_a_worker_that_somebody_killed_is_replaced_without_loss(fake):
+def test_a_worker_that_somebody_killed_is_replaced_without_loss_and_the_log_says_so(fake, caplog):
     mine = fake("pass")
     for number in range(3):
         assert mine.same(f"{number}", f"{number}") is True
         os.kill(mine.pids()[0], signal.SIGKILL)
     assert mine.same("7", "8") is False
     assert mine.undecided == 0
+    # The third death is not news any more.
+    assert [line.rpartition("(")[2] for line in caplog.messages] == ["1 so far)", "2 so far)"]
 
 
 @pytest.mark.parametrize(

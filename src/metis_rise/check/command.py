@@ -9,18 +9,20 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from metis_rise.benchmarks.evaluation_folder import FILE
+from metis_rise.check.evaluation import check_evaluation
 from metis_rise.check.findings import Findings
 from metis_rise.check.folder import check_run
 from metis_rise.run_format import FORMAT, read_format
 
 
 def check(folder: Path, *, as_json: bool) -> bool:
-    """Checks the run in `folder` and prints what was found; whether there was no fault.
+    """Checks the run or evaluation in `folder` and prints what was found; whether there was no fault.
 
     Raises:
-        InputError: it is no run folder, or one of a newer version.
+        InputError: it is neither, or one of a newer version.
     """
-    found = check_run(folder)
+    found = check_evaluation(folder) if (folder / FILE).is_file() else check_run(folder)
     if as_json:
         print(json.dumps(_to_json(found), ensure_ascii=False))
     else:
@@ -48,8 +50,9 @@ def _show(found: Findings, console: Console) -> None:
     for finding in found.settled():
         console.print(Text(f"fault: {finding}", style="red"), soft_wrap=True)
     for line in found.to_do:
-        console.print(Text(f"next `rise run`: {line}"), soft_wrap=True)
+        console.print(Text(f"next `{found.command}`: {line}"), soft_wrap=True)
     if not found.to_do and not found.faults:
-        console.print(Text("next `rise run`: writes the report; all stages are done"))
+        done = "asks for nothing" if found.of != "run" else "writes the report; all stages are done"
+        console.print(Text(f"next `{found.command}`: {done}"))
     number = sum(found.alike.values())
-    console.print(Text("the run is whole" if not number else f"{number} faults", style="bold"))
+    console.print(Text(f"the {found.of} is whole" if not number else f"{number} faults", style="bold"))

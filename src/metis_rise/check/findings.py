@@ -31,7 +31,10 @@ class Finding:
 
 @dataclass(slots=True)
 class Findings:
-    """All that is known of a run folder: faults, remarks that are none, what is to be done, what was looked at."""
+    """All that is known of a folder: faults, remarks that are none, what is to be done, what was looked at.
+
+    of: what is in the folder. command: what goes on with it.
+    """
 
     folder: Path
     faults: list[Finding] = field(default_factory=list)
@@ -39,6 +42,8 @@ class Findings:
     to_do: list[str] = field(default_factory=list)
     looked_at: Counter[str] = field(default_factory=Counter)
     alike: Counter[tuple[str, str]] = field(default_factory=Counter)
+    of: str = "run"
+    command: str = "rise run"
 
     def fault(self, path: Path, what: str, mend: str, row: int = 0) -> None:
         """Adds a fault of the file or folder `path`; of many with one mend in one file the first are named."""

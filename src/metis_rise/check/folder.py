@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from metis_rise.benchmarks.evaluation_folder import FILE, IMAGES
+from metis_rise.check.evaluation import Evaluation, check_store
 from metis_rise.check.files import Files
 from metis_rise.check.findings import Findings
 from metis_rise.check.models import Models
@@ -24,7 +26,10 @@ def check_run(folder: Path) -> Findings:
         InputError: it is no run folder, or one of a newer version.
     """
     if not (folder / "recipe.json").is_file():
-        raise InputError(f"{folder}: no run folder (it holds no recipe.json); name one such as runs/tiny")
+        raise InputError(
+            f"{folder}: neither a run folder (it holds no recipe.json) nor an evaluation's (no {FILE}); name one "
+            "such as runs/tiny"
+        )
     number = read_format(folder)
     found = Findings(folder)
     files = Files(found, checksums=number > 1)
@@ -48,8 +53,9 @@ def check_run(folder: Path) -> Findings:
         found.to_do.append(to_do(check, stage))
         later = ", ".join(found.name(after.folder(name)) for after, name in left[1:])
         found.to_do += [f"then, from their start: {later}"] if later else []
-    for file in sorted(folder.glob("benchmarks/*/*/score.json")):
-        files.object(file)
+    for record in sorted(folder.glob(f"benchmarks/*/{FILE}")):
+        Evaluation(found, files, record.parent).check()
+    check_store(found, folder / "benchmarks" / IMAGES)
     if (folder / "summary.json").exists():
         files.object(folder / "summary.json")
     files.rest()

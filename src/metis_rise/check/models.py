@@ -11,8 +11,8 @@ from typing import Any
 from metis_rise.check.files import Files
 from metis_rise.check.findings import Findings
 from metis_rise.journal import parse_object
+from metis_rise.policy.checkpoint_folders import MARKER, damaged
 
-MARKER = "COMPLETE"
 _INDEX = "model.safetensors.index.json"
 _MOST_HEADER = 100_000_000
 """Bytes; safetensors itself refuses a longer one."""
@@ -74,12 +74,16 @@ class Models:
             self._found.fault(folder, "there are no safetensors files", mend)
 
     def checkpoints(self, stage: Path) -> list[int]:
-        """The steps of the whole checkpoints of a stage, which are checked; others are noted."""
-        steps = []
+        """The steps of the whole checkpoints in a folder, which are checked; what a kill left is noted."""
+        steps, faults = [], damaged(stage)
         for folder in sorted(stage.glob("checkpoint-*")):
             step = folder.name.removeprefix("checkpoint-")
             if not (step.isdecimal() and (folder / MARKER).is_file()):
                 self._found.note(folder, f"not a whole checkpoint (no {MARKER}): it is not gone on from, and deleted")
+                continue
+            if folder in faults:
+                mend = "delete this checkpoint, or restore it from a copy: it is not gone on from"
+                self._found.fault(folder, f"not whole: {faults[folder]}", mend)
                 continue
             self._checkpoint(folder)
             steps.append(int(step))

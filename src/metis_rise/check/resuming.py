@@ -50,7 +50,12 @@ def _sft(check: Checker, folder: Path) -> str:
     for name in made:
         check.models.model(folder / f"{MODEL}-{name}", "delete the folder: the curriculum stage is done again")
     left = ", ".join(name for name in names if name not in made) or "only the taken model's folder"
-    return f"{len(made)} of {len(names)} curriculum stages are done; left: {left}"
+    begun = "".join(
+        f"; {name} goes on from checkpoint-{steps[-1]}"
+        for name in names
+        if name not in made and (steps := check.models.checkpoints(folder / f"checkpoints-{name}"))
+    )
+    return f"{len(made)} of {len(names)} curriculum stages are done; left: {left}" + begun
 
 
 def _evaluate(check: Checker, folder: Path) -> str:

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
+from tqdm import tqdm
 
+from metis_rise.disk import disk_fault
 from metis_rise.errors import InputError
-from metis_rise.redaction import redacted
+from metis_rise.redaction import hide_environment, redacted
 from metis_rise.stopping import heeding_signals
 
 app = typer.Typer(
@@ -43,12 +45,13 @@ def say_loading() -> None:
 @contextmanager
 def exit_codes(debug: bool) -> Iterator[None]:
     """Turn what a command raises into the exit codes that scripts rely on (docs/design.md)."""
+    hide_environment(os.environ)
     try:
         with heeding_signals():
             yield
     except InputError as error:
         for line in redacted(str(error)).splitlines():
-            typer.echo(f"error: {line}", err=True)
+            _say(f"error: {line}")
         raise typer.Exit(2) from error
     except (KeyboardInterrupt, typer.Abort) as error:
         typer.echo(f"\ninterrupted; resume with: {_resume_command()}", err=True)
@@ -58,10 +61,17 @@ def exit_codes(debug: bool) -> Iterator[None]:
     except Exception as error:  # the one place that catches everything: the edge of the program
         if debug:
             typer.echo(redacted(traceback.format_exc()), err=True, nl=False)
-        else:
+        if (fault := disk_fault(error)) is not None:
+            _say(f"error: {redacted(fault)}")
+        elif not debug:
             said = " ".join(redacted(str(error)).split())
-            typer.echo(f"error: {type(error).__name__}: {said} (use --debug for the traceback)", err=True)
+            _say(f"error: {type(error).__name__}: {said} (use --debug for the traceback)")
         raise typer.Exit(1) from error
+
+
+def _say(line: str) -> None:
+    """On a line of its own: bars of what an error has ended may still be there."""
+    tqdm.write(line, file=sys.stderr)
 
 
 def _resume_command() -> str:

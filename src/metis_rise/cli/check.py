@@ -14,19 +14,26 @@ _FAULTY = 2
 
 @app.command()
 def check(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", exists=True, file_okay=False)],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="A run folder, or the folder of an evaluation.", exists=True, file_okay=False
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Check that a run folder is whole, and say what the next `rise run` would do. Changes nothing.
+    """Check that a run or an evaluation is whole, and say what goes on with the next command. Changes nothing.
 
     Every line's checksum, counts against what finished stages said, problems lost or doubled, pictures, the headers of
     models and checkpoints. Exit code 0, or 2 where something is wrong.
 
     Example: rise check runs/tiny
+
+    Example: rise check evals/tiny
     """
     with exit_codes(debug):
         from metis_rise.check import command
 
-        if not command.check(run_folder, as_json=as_json):
+        if not command.check(folder, as_json=as_json):
             raise typer.Exit(_FAULTY)

@@ -62,7 +62,6 @@ def plan(
     with exit_codes(debug):
         from rich.console import Console
 
-        from metis_rise.cluster.gpus import TRAIN_UTILISATION
         from metis_rise.cluster.plan import Asked, make_plan
         from metis_rise.cluster.show import look
         from metis_rise.recipe import load_recipe
@@ -70,7 +69,7 @@ def plan(
         asked_of = {"cluster.gpu": gpu, "cluster.nodes": nodes}
         shorthand = [f"{key}={value}" for key, value in asked_of.items() if value is not None]
         loaded = load_recipe(recipe, [*(overrides or []), *shorthand])
-        asked = Asked(completion, teaching, TRAIN_UTILISATION if utilisation is None else utilisation, like)
+        asked = Asked(completion, teaching, utilisation, like)
         found = look(make_plan(loaded, asked, _measure), asked)
         if as_json:
             typer.echo(json.dumps(found.to_json(), indent=1))

@@ -139,6 +139,8 @@ def _add_stage_command(command_name: str, stage: str, text: str) -> None:
             command(recipe, overrides, name, root, skip_bad, nproc, debug)
             return
         with exit_codes(debug):
+            if nproc is not None and nproc > 1:
+                raise InputError(f"--nproc {nproc}: a dry run is done by one process; leave --nproc out")
             loaded = _load(recipe, overrides, skip_bad)
             say_loading()
             from metis_rise import pipeline

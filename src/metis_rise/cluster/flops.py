@@ -7,11 +7,18 @@ counts the pairs of tokens that see each other, the output head is at completion
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from metis_rise.cluster.facts import ModelFacts, TextFacts, VisionFacts
 
+Amount = TypeVar("Amount", float, NDArray[np.float64])
+"""A number, or one for each of many groups."""
 
-def group_flops(text: TextFacts, prompt: float, completed: float, group_size: float) -> float:
+
+def group_flops(text: TextFacts, prompt: float, completed: Amount, group_size: float) -> Amount:
     """`packed_flops` of completions of `completed` tokens together, taken as equally long."""
     return _flops(text, prompt, completed, completed * (completed / group_size + 1) / 2)
 
@@ -21,7 +28,7 @@ def packed_flops(text: TextFacts, prompt: float, lengths: Sequence[float]) -> fl
     return _flops(text, prompt, sum(lengths), sum(length * (length + 1) / 2 for length in lengths))
 
 
-def _flops(text: TextFacts, prompt: float, completed: float, siblings: float) -> float:
+def _flops(text: TextFacts, prompt: float, completed: Amount, siblings: Amount) -> Amount:
     """`siblings`: pairs of tokens within completions."""
     pairs = prompt * (prompt + 1) / 2 + completed * prompt + siblings
     attention = 4 * text.wide * text.layers * pairs

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from metis_rise.cluster.rates import Decoding, Rates
-from metis_rise.cluster.simulator import Loop, sample_seconds_mean
+from metis_rise.cluster.logged import Step, figure, rl_steps
+from metis_rise.cluster.rates import Rates
+from metis_rise.cluster.simulator import Loop, simulate
 from metis_rise.cluster.update import UpdateTime
 from metis_rise.errors import InputError
-from metis_rise.journal import read_jsonl
 from metis_rise.json_text import parse_json
 from metis_rise.recipe import Recipe
 
@@ -36,28 +36,31 @@ def rates_of(run: Path, update: UpdateTime, loop: Loop) -> tuple[Rates, float]:
         update: of the plan of its recipe.
         loop: likewise.
 
-    Raises InputError for a run that sampled ahead, or has too few steps.
+    Raises InputError for a run that sampled ahead, or has too few steps, or steps that do not say enough.
     """
-    path = run / "metrics.jsonl"
-    rows = [row["values"] for row in read_jsonl(path) if row["stage"] == "rl" and row["values"]["groups_kept"]]
-    rows = rows[_WARM_UP:]
-    if not rows:
+
+    def of(step: Step, name: str) -> float:
+        return figure(run, step, name)
+
+    steps = [step for step in rl_steps(run) if of(step, "groups_kept")][_WARM_UP:]
+    if not steps:
         raise InputError(f"{run}: has no more than {_WARM_UP} RL steps; let it do a few more, or name another run")
     if loop.ahead:
         raise InputError(f"{run}: sampled ahead, which hides how long sampling took; name one with rl.max_staleness=0")
-    waiting = fmean(row["waiting"] * row["seconds"] for row in rows)
-    push = fmean(row.get("push_seconds", 0.0) for row in rows)
-    updating = fmean((1 - row["waiting"]) * row["seconds"] - row.get("push_seconds", 0.0) for row in rows)
-    flops = fmean(_flops(row, update, loop) for row in rows)
+    waiting = fmean(of(step, "waiting") * of(step, "seconds") for step in steps)
+    # The native sampler has nothing to push to.
+    push = fmean(of(step, "push_seconds") if "push_seconds" in step else 0.0 for step in steps)
+    updating = fmean(of(step, "seconds") for step in steps) - waiting - push
+    if min(waiting, updating) <= 0:
+        raise InputError(f"{run}: its RL steps log no time for sampling, or none for updates; name another run")
+    flops = fmean(_flops(of(step, "groups_kept"), of(step, "tokens_unique"), update, loop) for step in steps)
     # Sampling scaled as a whole: a step of decoding and all that comes with it.
-    scale = waiting / sample_seconds_mean(loop)
+    scale = waiting / simulate(loop).sampling
     old = update.rates
-    decoding = Decoding(old.decoding.fixed * scale, old.decoding.row * scale)
     rates = replace(old, flops=flops / updating, prompt=old.prompt * scale, problem=old.problem * scale)
-    return replace(rates, decoding=decoding, source=f"as {run} did it: {len(rows)} RL steps"), push
+    return replace(rates, decoding=old.decoding.slower(scale), source=f"as {run} did it: {len(steps)} RL steps"), push
 
 
-def _flops(row: dict[str, float], update: UpdateTime, loop: Loop) -> float:
-    groups = row["groups_kept"]
-    completed = max(row["tokens_unique"] / groups - update.work.prompt, loop.group_size)
+def _flops(groups: float, tokens: float, update: UpdateTime, loop: Loop) -> float:
+    completed = max(tokens / groups - update.work.prompt, loop.group_size)
     return groups * update.flops(completed, loop.group_size)

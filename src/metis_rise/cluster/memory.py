@@ -55,6 +55,11 @@ class Sharding:
     offload: bool = False
 
 
+def bytes_computed(model: ModelConfig) -> int:
+    """Bytes of a number in the forward passes of `model`."""
+    return _FLOAT if model.dtype == "float32" and not model.autocast else _HALF
+
+
 @dataclass(frozen=True, slots=True)
 class Trainer:
     """A model as one rank trains it."""
@@ -79,7 +84,7 @@ class Trainer:
     @property
     def computes(self) -> int:
         """Bytes of a number in forward passes."""
-        return _FLOAT if self.model.dtype == "float32" and not self.model.autocast else _HALF
+        return bytes_computed(self.model)
 
     @property
     def _spread(self) -> bool:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from metis_rise.cluster.crowding import crowding
 from metis_rise.cluster.facts import ModelFacts, find_facts
-from metis_rise.cluster.gpus import DISK, LINK_UTILISATION, SERVER_ROWS, TRAIN_UTILISATION
+from metis_rise.cluster.gpus import DISK, LINK_UTILISATION, SERVER_ROWS
 from metis_rise.cluster.history import rates_of, recipe_of
 from metis_rise.cluster.layout import Layout, layout_of
 from metis_rise.cluster.memory import (
@@ -21,6 +22,7 @@ from metis_rise.cluster.memory import (
     Pass,
     Server,
     Trainer,
+    bytes_computed,
     share_in_turns,
     with_allowance,
 )
@@ -40,12 +42,12 @@ class Asked:
     """What the user says beside the recipe.
 
     completion: mean tokens of a completion. teaching: share of groups that pass the filter.
-    utilisation: of the arithmetic in training. like: a run's folder, whose figures are taken.
+    utilisation: of the arithmetic in training, None for what is assumed. like: a run's folder, whose figures are taken.
     """
 
     completion: float | None = None
     teaching: float | None = None
-    utilisation: float = TRAIN_UTILISATION
+    utilisation: float | None = None
     like: Path | None = None
 
 
@@ -107,8 +109,8 @@ class Plan:
         return Loop(
             servers=self.layout.servers,
             rows=self.rows,
-            decoding=self.rates.decoding,
-            prompt=self.rates.prompt,
+            decoding=self.rates.decoding.slower(self.crowding),
+            prompt=self.rates.prompt * self.crowding,
             problem=self.rates.problem,
             groups=rl.prompts_per_step,
             group_size=rl.group_size,
@@ -120,6 +122,11 @@ class Plan:
             push=self.push,
             ahead=rl.max_staleness > 0,
         )
+
+    @property
+    def crowding(self) -> float:
+        """How many times longer servers take because they share this machine's cores; 1 elsewhere."""
+        return 1.0 if self.layout.gpu is not None else crowding(self.recipe.engine)
 
     @property
     def fits(self) -> bool:
@@ -258,7 +265,7 @@ def relaid(plan: Plan, asked: Asked, **cluster: object) -> Plan:
     return Plan(recipe, plan.facts, layout, plan.work, rates, push_seconds(recipe, plan.facts, layout))
 
 
-def _stated(recipe: Recipe, facts: ModelFacts, layout: Layout, work: Workload, utilisation: float) -> Rates:
+def _stated(recipe: Recipe, facts: ModelFacts, layout: Layout, work: Workload, utilisation: float | None) -> Rates:
     assert layout.gpu is not None
     return stated(
         facts,
@@ -266,6 +273,7 @@ def _stated(recipe: Recipe, facts: ModelFacts, layout: Layout, work: Workload, u
         work,
         tensor_parallel=layout.tensor_parallel,
         native=layout.native,
+        computes=bytes_computed(recipe.model),
         utilisation=utilisation,
     )
 
@@ -296,5 +304,7 @@ def notes_of(plan: Plan) -> Sequence[str]:
     if plan.layout.gpu is not None and model.device == "cpu":
         notes.append("model.device=cpu: planned for GPUs all the same; a run needs auto or cuda")
     if plan.layout.gpu is not None and plan.trainer.computes == _FLOAT:
-        notes.append("computed in float32: many times slower than said, which is for bfloat16 (model.autocast=true)")
+        notes.append("computed in float32: many times slower than bfloat16 (model.autocast=true)")
+    if plan.crowding > 1:
+        notes.append(f"servers on this machine share its cores, so that each takes {plan.crowding:.2g} times as long")
     return (*notes, *plan.work.notes)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+
+from tqdm import tqdm
 
 from metis_rise.cluster.plan import Asked, Plan, relaid
 from metis_rise.cluster.simulator import simulate
@@ -80,10 +82,16 @@ def scaling(plan: Plan, asked: Asked) -> Scaling | None:
         return None
     serve, most = cluster.server_nodes, MOST_GPUS // cluster.gpus_per_node
     train = cluster.nodes - serve
-    servers = tuple(_point(plan, asked, train, each) for each in _doubled(serve, most - train))
-    trainers = tuple(_point(plan, asked, each, serve) for each in _doubled(train, most - serve))
-    best = tuple(_best(plan, asked, nodes) for nodes in _doubled(max(2, cluster.nodes), most))
+    servers = tuple(_point(plan, asked, train, each) for each in _said("more servers", serve, most - train))
+    trainers = tuple(_point(plan, asked, each, serve) for each in _said("more trainers", train, most - serve))
+    best = tuple(_best(plan, asked, nodes) for nodes in _said("more nodes", max(2, cluster.nodes), most))
     return Scaling(servers, trainers, best)
+
+
+def _said(what: str, first: int, most: int) -> Iterable[int]:
+    """`_doubled`, with a progress bar where it takes long."""
+    bar: Iterable[int] = tqdm(list(_doubled(first, most)), desc=f"simulating {what}", unit="size", leave=False, delay=2)
+    return bar
 
 
 def _last_useful(points: tuple[Point, ...]) -> int:

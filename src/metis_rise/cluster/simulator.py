@@ -2,7 +2,8 @@
 
 A server adds one token to each of its rows at a time; as completions end, requests that wait take their room. Groups
 are filtered, refilled and carried over as `stages/collector.py` does it. With staleness 1 the groups of the next step
-are sampled while a step is trained.
+are sampled while a step is trained. Of steps of very many groups a part is played through, and the rest added: so the
+work is bounded whatever a recipe asks for.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -22,6 +23,15 @@ from metis_rise.cluster.rates import Decoding
 Lengths = Callable[[np.random.Generator, int], NDArray[np.float64]]
 # Of stages/collector.py: a refill asks for more than is missing, by no more than this factor.
 MOST_PER_MISSING = 3
+# Groups of a step that are played through at least, and at most, where it has more; and how often they fill the
+# samplers, where that is not more than the most: from then on each further group adds the same.
+_LEAST_PLAYED, _MOST_PLAYED, _FILLS = 1 << 13, 1 << 17, 4
+# Groups in all steps: the larger a step, the less chance moves it, and the fewer are needed.
+_ALL_PLAYED, _FEWEST_STEPS = 1 << 19, 4
+# Of a sampler's completions so many times its rows, the last, are played one by one: what is left to do when none
+# waits any more does not depend on the ones before.
+_LAST = 9
+_DRAWN = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +112,42 @@ class Rollouts:
             lengths = loop.lengths(self.random, count * loop.group_size).reshape(count, loop.group_size)
             took, worked = sample_seconds(loop, lengths)
             seconds, busy = seconds + took, busy + worked
-            for tokens in lengths.sum(1)[self.random.random(count) < loop.teaching]:
-                passed += 1
-                if len(kept) < loop.groups:
-                    kept.append(float(tokens))
-                elif loop.carry:
-                    self.surplus.append((step, float(tokens)))
+            found = lengths.sum(1)[self.random.random(count) < loop.teaching].tolist()
+            if loop.carry:
+                self.surplus += [(step, tokens) for tokens in found[missing:]]
+            kept += found[:missing]
+            passed += len(found)
             sampled, turn = sampled + count, turn + 1
         return kept, seconds, busy, sampled
 
 
 def simulate(loop: Loop, steps: int = 30, seed: int = 0) -> Outcome:
-    """Means over `steps` steps after the first, whose samples nobody could draw ahead."""
+    """Means over `steps` steps after the first, whose samples nobody could draw ahead; over fewer of huge steps."""
+    fills = _FILLS * loop.servers * loop.rows / loop.group_size
+    groups = min(loop.groups, math.ceil(min(_MOST_PLAYED, max(_LEAST_PLAYED, fills))))
+    steps = min(steps, max(_FEWEST_STEPS, _ALL_PLAYED // groups))
+    seen = _played(replace(loop, groups=groups), steps, seed)
+    return seen if groups == loop.groups else _larger(loop, seen, groups)
+
+
+def _larger(loop: Loop, seen: Outcome, groups: int) -> Outcome:
+    """What steps of `loop` take, from what was `seen` of steps of fewer `groups`."""
+    times = loop.groups / groups - 1
+    tokens = loop.group_size * float(loop.lengths(np.random.default_rng(0), _DRAWN).mean())
+    full = groups * loop.group_size >= loop.servers * loop.rows
+    each = loop.decoding.row + (loop.decoding.fixed / loop.rows if full else 0.0)
+    more = times * seen.sampled * (loop.problem + (loop.prompt + tokens * each) / loop.servers)
+    another = (loop.update([tokens] * (2 * groups)) - loop.update([tokens] * groups)) / groups
+    busy, update = seen.servers * seen.step + more, seen.update + times * seen.trained * another
+    # How much longer than the others the slowest server takes is chance, and grows like a deviation.
+    sampling = busy + (seen.sampling - seen.servers * seen.step) * math.sqrt(1 + times)
+    waiting = max(0.0, sampling - update) if loop.ahead else sampling
+    step = update + waiting + seen.push
+    sampled, trained = (1 + times) * seen.sampled, (1 + times) * seen.trained
+    return Outcome(step, sampling, update, seen.push, waiting / step, update / step, busy / step, sampled, trained)
+
+
+def _played(loop: Loop, steps: int, seed: int) -> Outcome:
     collector = Rollouts(loop, np.random.default_rng(seed))
     rows: list[tuple[float, ...]] = []
     kept, sampling, busy, sampled = collector.collect(0)
@@ -137,12 +171,6 @@ def simulate(loop: Loop, steps: int = 30, seed: int = 0) -> Outcome:
     return Outcome(total, sampling, update, push, waiting / total, update / total, busy / total, drawn, trained_on)
 
 
-def sample_seconds_mean(loop: Loop, steps: int = 30, seed: int = 0) -> float:
-    """Mean seconds that the samples of a step take."""
-    collector = Rollouts(loop, np.random.default_rng(seed))
-    return fmean(collector.collect(step)[1] for step in range(steps))
-
-
 def sample_seconds(loop: Loop, lengths: NDArray[np.float64]) -> tuple[float, float]:
     """Seconds until all groups [groups, completions] have come, and those that servers worked in the mean."""
     shares = [lengths[number :: loop.servers] for number in range(loop.servers)]
@@ -160,13 +188,14 @@ def _serve(loop: Loop, groups: NDArray[np.float64]) -> float:
         steps = np.diff(ends, prepend=0.0)
         return seconds + float(steps @ (loop.decoding.fixed + loop.decoding.row * under_way))
     # Counted in decoding steps: a row that begins at step s ends at s + its length; one that waits takes its place.
-    ends_at = list(lengths[: loop.rows])
+    last = lengths[-_LAST * loop.rows :]
+    ends_at = last[: loop.rows].tolist()
     heapq.heapify(ends_at)
     now = 0.0
-    for length in lengths[loop.rows :]:
-        end = heapq.heapreplace(ends_at, ends_at[0] + length)
-        seconds += (end - now) * loop.decoding.seconds(loop.rows)
-        now = end
+    for length in last[loop.rows :].tolist():
+        now = heapq.heapreplace(ends_at, ends_at[0] + length)
     left = np.sort(np.asarray(ends_at)) - now
+    # All rows are under way until the last one begins.
+    seconds += float(lengths.sum() - left.sum()) / loop.rows * loop.decoding.seconds(loop.rows)
     steps = np.diff(left, prepend=0.0)
     return seconds + float(steps @ (loop.decoding.fixed + loop.decoding.row * np.arange(len(left), 0, -1)))

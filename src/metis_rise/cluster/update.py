@@ -7,7 +7,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metis_rise.cluster.flops import group_flops, update_factor, vision_flops
+import numpy as np
+
+from metis_rise.cluster.flops import Amount, group_flops, update_factor, vision_flops
 from metis_rise.cluster.gpus import BANDWIDTH_UTILISATION, LINK_UTILISATION
 from metis_rise.cluster.layout import Layout
 from metis_rise.cluster.memory import Trainer
@@ -37,21 +39,22 @@ class UpdateTime:
 
     def seconds(self, completed: Sequence[float], group_size: int) -> float:
         """Of an update on groups of `group_size` completions with so many tokens together each."""
-        packed = [self.work.prompt + tokens for tokens in completed]
+        # As ranks are balanced: the largest group goes to the rank that has least.
+        groups = -np.sort(-np.asarray(completed, np.float64))
+        costs = self.flops(groups, group_size)
         ranks = self.layout.sharding.ranks
         tokens, flops = [0.0] * ranks, [0.0] * ranks
-        # As ranks are balanced: the largest group goes to the rank that has least.
         heap = [(0.0, rank) for rank in range(ranks)]
-        for index in sorted(range(len(packed)), key=lambda i: -packed[i]):
-            held, rank = heapq.heappop(heap)
-            tokens[rank] = held + packed[index]
-            flops[rank] += self.flops(completed[index], group_size)
-            heapq.heappush(heap, (tokens[rank], rank))
+        for packed, cost in zip((self.work.prompt + groups).tolist(), costs.tolist(), strict=True):
+            held, rank = heap[0]
+            tokens[rank] = held + packed
+            flops[rank] += cost
+            heapq.heapreplace(heap, (tokens[rank], rank))
         passes = max(1, math.ceil(max(tokens) / self.budget))
         arithmetic = max(flops) / self.rates.flops
         return max(arithmetic, passes * self._links()) + self._reduce() + self._optimizer()
 
-    def flops(self, completed: float, group_size: int) -> float:
+    def flops(self, completed: Amount, group_size: int) -> Amount:
         """Of a group in the update: its prompt once, `completed` tokens of completions."""
         facts, model = self.trainer.facts, self.trainer.model
         factor = update_factor(adapters=model.lora is not None, recompute=model.gradient_checkpointing) + self.extra

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metis_rise.cluster.facts import VisionFacts
+from metis_rise.cluster.logged import figure, rl_steps
 from metis_rise.cluster.prompts import Prompts, prompts_of
 from metis_rise.errors import InputError
-from metis_rise.journal import read_jsonl
 from metis_rise.recipe import Recipe
 
 # Assumed where nothing is known: the mean completion as a share of sampling.max_tokens, the standard deviation of
@@ -102,13 +102,7 @@ def workload_of(
 
 def _seen(run: Path) -> tuple[float, float]:
     """Mean completion length and share of teaching groups of a run's RL steps."""
-    path = run / "metrics.jsonl"
-    rows = [row["values"] for row in read_jsonl(path) if row["stage"] == "rl"] if path.is_file() else []
-    if not rows:
-        raise InputError(f"{run}: holds no metrics of an RL step; name the folder of a run whose RL has begun")
-    try:
-        sampled = sum(row["groups_sampled"] for row in rows)
-        taught = sum((1 - row["filter_rate"]) * row["groups_sampled"] for row in rows)
-        return fmean(row["length"] for row in rows), max(taught / max(sampled, 1), 0.01)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: an RL step lacks a figure ({error}); name a run of this version") from error
+    rows = [[figure(run, step, name) for name in ("length", "groups_sampled", "filter_rate")] for step in rl_steps(run)]
+    sampled = sum(groups for _, groups, _ in rows)
+    taught = sum((1 - dropped) * groups for _, groups, dropped in rows)
+    return fmean(length for length, _, _ in rows), max(taught / max(sampled, 1), 0.01)

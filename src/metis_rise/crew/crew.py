@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
 from typing import Any
 
 from metis_rise.crew.helper import START_S, Helper
-from metis_rise.crew.wire import Gone, Values
+from metis_rise.crew.lines import Gone
+from metis_rise.crew.wire import Values
 from metis_rise.errors import InputError
 
+log = logging.getLogger(__name__)
 # How often a job is given to a helper that dies of it, or beside it.
 _ATTEMPTS = 2
 
@@ -65,7 +68,7 @@ class Crew:
                     self._let_go(helper)
                     if self._closed:
                         raise
-                    self.replaced += 1
+                    self._count(helper.pid, words)
                 except TimeoutError as error:
                     self._let_go(helper)
                     raise InputError(f"a helper process was not ready within {START_S:.0f} s") from error
@@ -99,6 +102,12 @@ class Crew:
             helper = Helper(self._module, self._settings)
             self._all.append(helper)
             return helper
+
+    def _count(self, pid: int, words: str) -> None:
+        with self._lock:
+            self.replaced += 1
+            number = self.replaced
+        log.warning("helper process %d of %s ended: %s; replaced (%d so far)", pid, self._module, words, number)
 
     def _let_go(self, helper: Helper) -> None:
         with self._lock:

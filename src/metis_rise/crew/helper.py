@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from typing import Any
 
+from metis_rise.crew.child import last_words, start
 from metis_rise.crew.wire import Values, Wire
 from metis_rise.errors import InputError
 
@@ -28,7 +29,9 @@ class Helper:
         self._channel, theirs = socket.socketpair()
         self._ready = False
         try:
-            self._process = _start(module, theirs.fileno(), self._said.fileno())
+            # There is a helper for each core.
+            variables = {"OMP_NUM_THREADS": "1"}
+            self._process = start(module, [], theirs.fileno(), self._said.fileno(), variables)
         except OSError as error:
             self._channel.close()
             self._said.close()
@@ -52,20 +55,14 @@ class Helper:
         """
         if not self._ready:
             self._wire.send(self._settings)
-            self._channel.settimeout(START_S)
-            self._wire.receive()
-            self._channel.settimeout(None)
+            self._wire.receive(time.monotonic() + START_S)
             self._ready = True
         self._wire.send(job)
         return self._wire.receive()
 
     def last_words(self) -> str:
         """The last line that it wrote to standard error; "" once it is closed."""
-        if self._said.closed:
-            return ""
-        self._said.seek(0)
-        lines = self._said.read().decode("utf-8", errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "nothing was said")
+        return last_words(self._said)
 
     def close(self) -> None:
         """Ends it and leaves nothing of it; a thread that waits for its answer gets Gone."""
@@ -78,22 +75,3 @@ class Helper:
             self._process.wait()
         self._channel.close()
         self._said.close()
-
-
-def _start(module: str, channel: int, said: int) -> subprocess.Popen[bytes]:
-    """In a session of its own, which a Ctrl-C at the terminal does not reach."""
-    return subprocess.Popen(
-        # -P: a module in the user's folder is not the one of that name that is meant.
-        [sys.executable, "-P", "-m", module],
-        stdin=channel,
-        stdout=subprocess.DEVNULL,
-        stderr=said,
-        env={
-            **os.environ,
-            # It finds the packages that this process finds.
-            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
-            # There is a helper for each core.
-            "OMP_NUM_THREADS": "1",
-        },
-        start_new_session=True,
-    )

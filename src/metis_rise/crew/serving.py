@@ -9,7 +9,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from metis_rise.crew.wire import Data, Gone, Values, Wire
+from metis_rise.crew.lines import Gone
+from metis_rise.crew.wire import Data, Values, Wire
 
 # How often an idle helper looks whether its parent still lives, besides noticing that the socket was closed.
 _LOOK_S = 2.0

@@ -8,7 +8,7 @@ from itertools import accumulate, groupby
 import torch
 from torch import Tensor
 
-from metis_rise.engines.base import SamplingParams
+from metis_rise.engines.base import Request, SamplingParams
 from metis_rise.engines.choice import Chooser
 from metis_rise.engines.decoder import Rotations, hidden_states
 from metis_rise.engines.prefix import PromptStates, RowLayout
@@ -18,7 +18,6 @@ from metis_rise.policy.layout import KeepingLayout, Spans
 from metis_rise.policy.model import Policy
 from metis_rise.policy.packing import Block
 from metis_rise.policy.prompt import Prompt
-from metis_rise.types import Group
 
 # Copying the rows that go on costs about as much as a step, so finished ones are dropped a fifth at a time.
 DROP_SHARE = 0.2
@@ -27,7 +26,11 @@ PASS_TOKENS = 2048
 
 
 class Loop:
-    """Draws the completions of the requests that `waiting` hands out."""
+    """Draws the completions of the requests that `waiting` hands out.
+
+    Attributes:
+        under_way: the requests that are read or drawn.
+    """
 
     def __init__(self, policy: Policy, waiting: Waiting) -> None:
         """Nothing is read yet."""
@@ -39,12 +42,13 @@ class Loop:
         self._choosers: dict[SamplingParams, Chooser] = {}
         self._device = policy.device
         self._last_layer = len(policy.core.language_model.layers) - 1
+        self.under_way: list[Request] = []
         self._latest = self._positions = torch.empty(0, dtype=torch.long, device=self._device)
         self._logits = torch.empty(0, policy.model.config.text_config.vocab_size, device=self._device)
 
     @torch.no_grad()
-    def run(self) -> list[Group]:
-        """Draw until some group has all its completions; returns such groups, none once all are done."""
+    def run(self) -> list[Growing]:
+        """Draw until some request has all its completions; returns such requests, none once all are done."""
         with self._policy.precision():
             while True:
                 if any(row.stop is None for row in self._rows):
@@ -53,7 +57,7 @@ class Loop:
                 if not self._rows:
                     return []
                 if done := self._draw():
-                    return [growing.group() for growing in done]
+                    return done
 
     # Spares each of some thousand small operations a thirtieth of its time. Prompts are read outside: what is kept of
     # them may be trained on.
@@ -96,6 +100,7 @@ class Loop:
         growing = dict.fromkeys(row.growing for row in self._rows)
         limits = [row.params.max_tokens for row in self._rows]
         admitted = self._waiting.admit(Held.of([each.length for each in growing], limits))
+        self.under_way = [each.request for each in growing] + [request for request, _ in admitted]
         if not self._rows and not admitted:
             return
         states, logits = self._read([prompt for _, prompt in admitted])

@@ -7,30 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from metis_rise.benchmarks.base import Item, Prediction
-from metis_rise.errors import InputError
+from metis_rise.benchmarks.evaluation_folder import Answer, read_answer
 from metis_rise.evaluation.asking import Wanted
 from metis_rise.journal import append_jsonl, stream_jsonl
-
-ASKED = "asked"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One text of a model.
-
-    ended: False where it was cut at the longest allowed, None where that is not known.
-    """
-
-    index: str
-    sample: int
-    text: str
-    ended: bool | None
 
 
 class Answers:
@@ -43,14 +26,14 @@ class Answers:
         self._known: dict[tuple[str, int], Answer] = {}
         if file.exists():
             for number, (_, row) in enumerate(stream_jsonl(file), start=1):
-                answer, asked = _read(row, f"{file} row {number}")
+                answer, asked = read_answer(row, f"{file} row {number}")
                 if self._asked.get(answer.index) == asked:
                     self._keep(answer)
 
     def add(self, answers: Iterable[Answer]) -> None:
         """Keeps `answers`, on disk before this returns."""
         new = list(answers)
-        append_jsonl(self._file, [{**asdict(answer), ASKED: self._asked[answer.index]} for answer in new])
+        append_jsonl(self._file, [answer.to_json(self._asked[answer.index]) for answer in new])
         for answer in new:
             self._keep(answer)
 
@@ -77,11 +60,3 @@ def _asked(item: Item) -> str:
     problem = item.problem
     shown = [problem.question, problem.choices, problem.images, item.prompt]
     return hashlib.sha256(json.dumps(shown).encode()).hexdigest()[:16]
-
-
-def _read(row: Mapping[str, Any], place: str) -> tuple[Answer, str]:
-    kinds: dict[str, type | tuple[type, ...]] = {"index": str, "sample": int, "text": str, "ended": (bool, type(None))}
-    kinds[ASKED] = str
-    if row.keys() != kinds.keys() or not all(isinstance(row[name], kind) for name, kind in kinds.items()):
-        raise InputError(f"{place}: not an answer with {', '.join(kinds)}; delete this line, it is asked again")
-    return Answer(**{name: value for name, value in row.items() if name != ASKED}), row[ASKED]

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from metis_rise.benchmarks.base import Benchmark, Protocol, Style
 from metis_rise.benchmarks.choice import chosen, mean_of_six, why_no_mean
 from metis_rise.benchmarks.data import Data, load
+from metis_rise.benchmarks.evaluation_folder import JUDGE_JOURNAL
 from metis_rise.benchmarks.result import Result
 from metis_rise.benchmarks.scoring import has_own_rules
 from metis_rise.engines.server.settings import ServerSettings
@@ -38,9 +39,6 @@ from metis_rise.lock import locked
 from metis_rise.policy.loading import find_folder
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import PROMPT_FILE
-
-JUDGE_JOURNAL = "judge.jsonl"
-"""The judge's replies, in the evaluation's folder."""
 
 Files = Mapping[Benchmark, Path | None]
 """Which benchmarks, and the data file of each."""

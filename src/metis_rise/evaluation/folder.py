@@ -1,9 +1,4 @@
-"""An evaluation's folder belongs to one model and one way of asking: answers of others are never mixed in.
-
-OUT/evaluation.json  the settings
-OUT/images/          the pictures (of a run: shared by its models)
-OUT/BENCHMARK/       answers.jsonl (the journal), predictions, score.json, verdicts.jsonl
-"""
+"""An evaluation's folder belongs to one model and one way of asking: answers of others are never mixed in."""
 
 from __future__ import annotations
 
@@ -13,12 +8,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from metis_rise.benchmarks.evaluation_folder import ANSWERS, FILE, IMAGES
 from metis_rise.errors import InputError
 from metis_rise.journal import parse_object, write_atomic
-
-FILE = "evaluation.json"
-ANSWERS = "answers.jsonl"
-IMAGES = "images"
+from metis_rise.recipe.secrets import check_no_secret
+from metis_rise.run_format import FILE as FORMAT_FILE
+from metis_rise.run_format import read_format, write_format
 
 
 def claim(out: Path, model: str, settings: Mapping[str, Any]) -> None:
@@ -28,13 +23,17 @@ def claim(out: Path, model: str, settings: Mapping[str, Any]) -> None:
     answered yet, other settings replace those that are there.
 
     Raises:
-        InputError: the folder holds something else, or answers under other settings, which are named.
+        InputError: the folder holds something else, answers under other settings, which are named, or is of a newer
+            version; or the settings hold a key.
     """
+    record = {"model": model, "settings": settings}
+    check_no_secret(record, "the settings of the evaluation")
     if said := _taken(out, settings):
         raise InputError(f"{out}: {said}; choose another --out, or delete it")
     file = out / FILE
     if not (file.is_file() and _answered(out)):
-        write_atomic(file, json.dumps({"model": model, "settings": settings}, ensure_ascii=False, indent=1) + "\n")
+        write_format(out)
+        write_atomic(file, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
 
 
 def free(out: Path, settings: Mapping[str, Any], say: Callable[[str], None]) -> Path:
@@ -55,6 +54,7 @@ def _taken(out: Path, settings: Mapping[str, Any]) -> str | None:
     file = out / FILE
     if not file.is_file():
         return f"exists and is no evaluation folder (no {FILE})" if out.exists() and _has_content(out) else None
+    read_format(out)
     return _others(_read(file)["settings"], settings) if _answered(out) else None
 
 
@@ -64,7 +64,8 @@ def _answered(out: Path) -> bool:
 
 def _has_content(out: Path) -> bool:
     """Whether anything but pictures, or what a crash of ours may leave, is there."""
-    return not out.is_dir() or any(entry.name != IMAGES and not entry.name.endswith(".tmp") for entry in out.iterdir())
+    ours = (IMAGES, FORMAT_FILE)
+    return not out.is_dir() or any(not (each.name in ours or each.name.endswith(".tmp")) for each in out.iterdir())
 
 
 def _others(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:

@@ -13,16 +13,14 @@ from tqdm import tqdm
 from metis_rise.benchmarks import predictions as prediction_files
 from metis_rise.benchmarks.base import Benchmark, Item, Prediction, Protocol
 from metis_rise.benchmarks.data import Data
+from metis_rise.benchmarks.evaluation_folder import ANSWERS, SCORE, VERDICTS, Answer
 from metis_rise.benchmarks.result import Result, dataset, result
 from metis_rise.benchmarks.scoring import Judging, score, verdict_rows
 from metis_rise.evaluation import folder
-from metis_rise.evaluation.answers import Answer, Answers
+from metis_rise.evaluation.answers import Answers
 from metis_rise.evaluation.asking import unfit
 from metis_rise.evaluation.samplers import Sampler
 from metis_rise.journal import write_atomic, write_jsonl
-
-SCORE = "score.json"
-VERDICTS = "verdicts.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class Evaluation:
         """
         faults = unfit(data.items, self.sampler.asking.style)
         items = [item for item in data.items if item.index not in faults]
-        answers = Answers(self.out / benchmark.name / folder.ANSWERS, items)
+        answers = Answers(self.out / benchmark.name / ANSWERS, items)
         self._ask(benchmark, items, answers)
         found = answers.predictions(items, self.sampler.asking.samples)
         scored = self._scored(benchmark, data, found, faults)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,17 +12,20 @@ from typing import Any, Protocol
 import torch
 
 from metis_rise.benchmarks.base import Item
+from metis_rise.benchmarks.evaluation_folder import Answer
 from metis_rise.benchmarks.protocol import ProtocolRecord, system_sha, versions
+from metis_rise.crew.crew import cores
 from metis_rise.engines.native import NativeEngine
-from metis_rise.evaluation.answers import Answer
-from metis_rise.evaluation.asking import AUTO, Asking, Wanted, shown
+from metis_rise.evaluation.asking import AUTO, Asking, Shown, Wanted, shown
 from metis_rise.evaluation.weights import fingerprint
 from metis_rise.policy.families import read_json
 from metis_rise.policy.loading import pick_dtype
 from metis_rise.policy.model import Policy
+from metis_rise.policy.pictures import HelpedPictures, OwnPictures, Pictures
 from metis_rise.policy.processor import pixel_bounds
 from metis_rise.policy.prompt import Prompt
 from metis_rise.problems.images import ImageStore
+from metis_rise.stages.helpers import worth
 from metis_rise.types import Group, Problem, StopReason
 
 
@@ -75,17 +79,33 @@ class NativeSampler:
         return recorded(self.asking, "native", self._dtype, settings)
 
     def answers(self, benchmark: str, wanted: Sequence[Wanted]) -> Iterator[list[Answer]]:
-        """See `Sampler`; of an item all samples come, together."""
+        """See `Sampler`; of an item all samples come, together. Pictures are cut up ahead where that is worth it."""
         asked = self.asking.requests(benchmark, wanted)
 
+        def see(item: Item) -> Shown:
+            return shown(item, self.asking.style, self.asking.system)
+
+        # Prompts are encoded in this order.
+        pictures = self._pictures([key for item, _ in asked.values() for key in see(item)[1]])
+
         def encode(problem: Problem) -> Prompt:
-            messages, keys = shown(asked[problem.id][0], self.asking.style, self.asking.system)
-            prompt = self.policy.encode(messages, [self._store.open(key) for key in keys])
+            messages, keys = see(asked[problem.id][0])
+            prompt = self.policy.prompt(messages, [pictures.take(key) for key in keys])
             return replace(prompt, problem=problem.id)
 
         engine = NativeEngine(self.policy, encode, self._batch_tokens)
-        for group in engine.sample([request for _, request in asked.values()]):
-            yield answers_of(asked[group.problem.id][0], group)
+        with closing(pictures):
+            for group in engine.sample([request for _, request in asked.values()]):
+                yield answers_of(asked[group.problem.id][0], group)
+
+    def _pictures(self, keys: Sequence[str]) -> Pictures:
+        processor = self.policy.processor.image_processor
+        helpers, _ = worth(keys, self._store, lambda: processor, self.policy.device.type, cores())
+        if not helpers:
+            return OwnPictures(self._store, processor)
+        pictures = HelpedPictures(self._store, processor, helpers)
+        pictures.expect(keys)
+        return pictures
 
     def close(self) -> None:
         """See `Sampler`."""

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from metis_rise.benchmarks.base import Item
+from metis_rise.benchmarks.evaluation_folder import Answer
 from metis_rise.benchmarks.protocol import ProtocolRecord
 from metis_rise.engines.server.chat import ChatClient, ChatEndpoint, Reply, chat_body
 from metis_rise.engines.server.faults import RequestFailed
@@ -16,7 +17,6 @@ from metis_rise.engines.server.loop import LoopThread
 from metis_rise.engines.server.pictures import plain_png
 from metis_rise.engines.server.settings import ServerSettings
 from metis_rise.errors import InputError
-from metis_rise.evaluation.answers import Answer
 from metis_rise.evaluation.asking import Asking, Wanted, shown
 from metis_rise.evaluation.samplers import recorded
 from metis_rise.problems.images import ImageStore

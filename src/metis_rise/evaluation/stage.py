@@ -9,12 +9,11 @@ from pathlib import Path
 
 from metis_rise.benchmarks.choice import chosen
 from metis_rise.benchmarks.data import Data
+from metis_rise.benchmarks.evaluation_folder import SCORE, Answer
 from metis_rise.benchmarks.protocol import ProtocolRecord
-from metis_rise.evaluation.answers import Answer
 from metis_rise.evaluation.asking import Asking, Wanted, system_text
 from metis_rise.evaluation.command import evaluated
 from metis_rise.evaluation.options import Options
-from metis_rise.evaluation.runner import SCORE
 from metis_rise.evaluation.samplers import answers_of, recorded
 from metis_rise.evaluation.targets import Target, of_run
 from metis_rise.evaluation.weights import fingerprint

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from metis_rise.benchmarks.evaluation_folder import IMAGES
 from metis_rise.errors import InputError
 from metis_rise.evaluation.asking import AUTO
-from metis_rise.evaluation.folder import IMAGES
 from metis_rise.evaluation.options import Options
 from metis_rise.json_text import parse_json
 from metis_rise.opening import SYSTEM_FILE

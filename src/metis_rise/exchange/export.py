@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from metis_rise.disk import writing
 from metis_rise.errors import InputError
 from metis_rise.exchange.chat_files import write_llamafactory, write_sharegpt
 from metis_rise.exchange.sft_set import SFTSet, read_set
@@ -34,12 +35,13 @@ def export_sft(run: Path, kind: str, target: Path) -> None:
     found = read_set(run)
     if not found.examples:
         raise InputError(f"{run}: its SFT set is empty, there is nothing to export")
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        said = FORMATS[kind](found, partial)
-        partial.rename(target)
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            said = FORMATS[kind](found, partial)
+            partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     counts = Counter(example.source for example in found.examples)

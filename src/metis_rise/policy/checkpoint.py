@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
-import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from metis_rise.errors import InputError
 from metis_rise.json_text import parse_json
+from metis_rise.policy.checkpoint_folders import seal
 from metis_rise.policy.folders import whole_folder
 from metis_rise.policy.lora import adapter_values, read_adapters, write_adapters
 from metis_rise.policy.model import Policy
@@ -23,10 +22,11 @@ from metis_rise.policy.optimizer import Optimizer
 from metis_rise.policy.parallel.policy import SharedPolicy, shared_folder
 from metis_rise.policy.parallel.sharding import put
 from metis_rise.policy.parallel.state import ADAPTERS, MODEL, PARTS, load_parts, save_parts
+from metis_rise.policy.random_state import random_state, set_random_state
 
-MARKER = "COMPLETE"
 OPTIMIZER = "optimizer.safetensors"
-_NAME = re.compile(r"checkpoint-(\d+)")
+# What reading files raises that hold something else than was written.
+_DAMAGE = (OSError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError, SafetensorError)
 
 
 def save_training(folder: Path, policy: Policy, optimizer: Optimizer, state: dict[str, Any]) -> None:
@@ -37,7 +37,9 @@ def save_training(folder: Path, policy: Policy, optimizer: Optimizer, state: dic
     is kept), and any number of them can go on from it.
     """
     tensors, counters = optimizer.state_dict()
-    record = {"state": state, "optimizer": counters, "version": policy.version, "rng": _random_state(policy)}
+    # Of several processes each has a GPU, and none may touch the others'.
+    alone = not isinstance(policy, SharedPolicy)
+    record = {"state": state, "optimizer": counters, "version": policy.version, "rng": random_state(cuda=alone)}
     if isinstance(policy, SharedPolicy):
         with shared_folder(folder, policy.parallel) as target:
             save_parts(target, policy, tensors)
@@ -54,7 +56,7 @@ def save_training(folder: Path, policy: Policy, optimizer: Optimizer, state: dic
 
 
 def load_training(folder: Path, policy: Policy, optimizer: Optimizer) -> dict[str, Any]:
-    """Put `policy`, `optimizer` and torch's random state back to where they were saved; returns the caller's state.
+    """Put `policy`, `optimizer` and the random generators back to where they were saved; returns the caller's state.
 
     Raises InputError where the checkpoint is damaged; `policy` and `optimizer` may then be half of it.
     """
@@ -69,9 +71,7 @@ def load_training(folder: Path, policy: Policy, optimizer: Optimizer) -> dict[st
         else:
             tensors = load_file(folder / OPTIMIZER)
         optimizer.load_state_dict(tensors, record["optimizer"])
-        torch.set_rng_state(_from_hex(record["rng"]["cpu"]))
-        if record["rng"]["cuda"] and len(record["rng"]["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all([_from_hex(s) for s in record["rng"]["cuda"]])
+        set_random_state(record["rng"])
         state: dict[str, Any] = record["state"]
     return state
 
@@ -102,29 +102,6 @@ def saved_version(folder: Path) -> int:
     return version
 
 
-def newest(folder: Path) -> Path | None:
-    """The whole checkpoint of the highest step in `folder`, None when there is none."""
-    return max(_whole(folder).items(), default=(0, None))[1]
-
-
-def prune(folder: Path, keep: int, protect: Collection[Path] = ()) -> None:
-    """Delete all whole checkpoints in `folder` but the `keep` newest and those in `protect`."""
-    ordered = [path for _, path in sorted(_whole(folder).items(), reverse=True)]
-    guarded = {path.resolve() for path in protect}
-    for path in ordered[keep:]:
-        if path.resolve() not in guarded:
-            # The marker goes first, so that a half-deleted checkpoint is not taken for a whole one.
-            (path / MARKER).unlink()
-    for path in folder.glob("checkpoint-*"):
-        if not (path / MARKER).is_file():
-            shutil.rmtree(path)
-
-
-def _whole(folder: Path) -> dict[int, Path]:
-    found = ((_NAME.fullmatch(path.name), path) for path in folder.glob("checkpoint-*"))
-    return {int(match[1]): path for match, path in found if match and (path / MARKER).is_file()}
-
-
 def _read_record(folder: Path) -> dict[str, Any]:
     with _as_saved(folder):
         record: dict[str, Any] = parse_json((folder / "state.json").read_bytes())
@@ -140,26 +117,12 @@ def _as_saved(folder: Path) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
+    except _DAMAGE as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         mend = "delete this folder, and the run goes on from the checkpoint before it"
         raise InputError(f"{folder}: the checkpoint is damaged ({why}); {mend}") from error
 
 
-def _random_state(policy: Policy) -> dict[str, Any]:
-    # Of several processes each has a GPU, and none may touch the others'.
-    cuda = [] if isinstance(policy, SharedPolicy) else torch.cuda.get_rng_state_all()
-    return {"cpu": _to_hex(torch.get_rng_state()), "cuda": [_to_hex(each) for each in cuda]}
-
-
 def _write_record(target: Path, record: dict[str, Any]) -> None:
     (target / "state.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
-    (target / MARKER).touch()
-
-
-def _to_hex(state: torch.Tensor) -> str:
-    return bytes(state.numpy()).hex()
-
-
-def _from_hex(text: str) -> torch.Tensor:
-    return torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8)
+    seal(target)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from metis_rise.disk import writing
 from metis_rise.journal import sync
 
 
@@ -19,14 +20,19 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """
     temporary = target.parent / f".{target.name}.writing"
     retired = target.parent / f".{target.name}.retired"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    yield temporary
-    for path in (*temporary.rglob("*"), temporary):
-        sync(path)
-    if target.exists():
-        shutil.rmtree(retired, ignore_errors=True)
-        target.rename(retired)
-    temporary.rename(target)
-    sync(target.parent)
+    try:
+        with writing(target):
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            yield temporary
+            for path in (*temporary.rglob("*"), temporary):
+                sync(path)
+            if target.exists():
+                shutil.rmtree(retired, ignore_errors=True)
+                target.rename(retired)
+            temporary.rename(target)
+            sync(target.parent)
+    finally:
+        # What is half written on a full disk would keep it full.
+        shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(retired, ignore_errors=True)

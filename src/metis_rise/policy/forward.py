@@ -13,12 +13,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from metis_rise.errors import InputError
 from metis_rise.policy.features import Picture, SharedFeatures, distinct_pictures
 from metis_rise.policy.model import Policy
 from metis_rise.policy.packing import Row, check_rows
 from metis_rise.policy.parallel.policy import SharedPolicy
 from metis_rise.policy.parallel.together import score_together
 from metis_rise.policy.planning import Split, Whole, plan
+from metis_rise.policy.room import Room, Try
 from metis_rise.policy.scorer import LogProbs, Scored, Scorer
 
 __all__ = ["LogProbs", "Row", "Scored", "completion_logprobs", "row_logprobs", "score"]
@@ -48,17 +50,36 @@ def completion_logprobs(policy: Policy, rows: Sequence[Row], temperature: float 
 
 
 @torch.no_grad()
-def row_logprobs(policy: Policy, rows: Sequence[Row], temperature: float, token_budget: int) -> list[Tensor]:
-    """Per row its log-probabilities [C] float32 without gradient, in passes as `score` makes them."""
+def row_logprobs(
+    policy: Policy, rows: Sequence[Row], temperature: float, token_budget: int, room: Room | None = None
+) -> list[Tensor]:
+    """Per row its log-probabilities [C] float32 without gradient, in passes as `score` makes them.
+
+    `room` is what is known of what fits. InputError, naming the problem, where memory does not suffice for one row.
+    """
     found: dict[int, Tensor] = {}
-    for scored in score(policy, rows, temperature, token_budget):
-        values = torch.split(scored.logprobs.values, scored.logprobs.lengths)
-        found |= zip(scored.members, values, strict=True)
+
+    def attempt(left: Sequence[int], turn: Try) -> None:
+        found.clear()
+        for scored in score(policy, [rows[index] for index in left], temperature, token_budget, turn):
+            values = torch.split(scored.logprobs.values, scored.logprobs.lengths)
+            found.update(zip((left[member] for member in scored.members), values, strict=True))
+
+    _, lost = (room or Room()).fit(policy, rows, token_budget, attempt)
+    if lost:
+        raise InputError(
+            f"out of memory: a prompt and one completion of {', '.join(map(repr, lost))} do not fit; start a run with "
+            "a smaller model.max_pixels or sampling.max_tokens, or without the problem"
+        )
     return [found[index] for index in range(len(rows))]
 
 
 def score(
-    policy: Policy, rows: Sequence[Row], temperature: float = 1.0, token_budget: int | None = None
+    policy: Policy,
+    rows: Sequence[Row],
+    temperature: float = 1.0,
+    token_budget: int | None = None,
+    turn: Try | None = None,
 ) -> Iterator[Scored]:
     """Score `rows` in passes that hold at most `token_budget` packed tokens each; every row comes once.
 
@@ -70,22 +91,27 @@ def score(
     agree on the number of forward and backward passes, and who has fewer adds passes of no effect. Gradients are then
     summed over the processes.
 
+    `turn` may cut passes up further, and is told which one is under way.
+
     Raises:
         InputError: as `completion_logprobs`; and for a prompt that does not fit the budget with one of its completions.
     """
     if rows:
         check_rows(rows, policy.placeholder_ids, policy.patches_per_token)
-    passes = plan(rows, token_budget)
+    turn = Try() if turn is None else turn
+    passes = plan(rows, token_budget, turn.limit)
     if isinstance(policy, SharedPolicy):
         yield from score_together(policy, rows, passes, temperature)
         return
     shared = SharedFeatures(policy.encode_pictures(_repeated_pictures(policy, passes)))
     scorer = Scorer(policy, rows, temperature, shared.known)
     for each in passes:
+        turn.under_way = each
         if isinstance(each, Whole):
             yield scorer.whole(each.groups)
         else:
             yield from scorer.split(each)
+    turn.under_way = None
     shared.backward()
 
 

@@ -41,7 +41,8 @@ class Optimizer:
 
     Attributes:
         steps: updates made.
-        skipped: updates refused because the gradient was not finite.
+        skipped: updates refused because loss or gradient was not finite.
+        skipped_in_row: those since the last update that was made.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Optimizer:
         self.policy = policy
         self.max_grad_norm = max_grad_norm
         self.steps = 0
-        self.skipped = 0
+        self.skipped = self.skipped_in_row = 0
         self._named: dict[str, nn.Parameter] = dict(policy.named_trainable())
         self._masters = {name: _master(value) for name, value in self._named.items()}
         tower = set(policy.core.visual.parameters())
@@ -83,22 +84,25 @@ class Optimizer:
             fused=True,
         )
 
-    def step(self, lr: float) -> float:
+    def step(self, lr: float, loss: float = 0.0) -> float:
         """Update with the gradients that are there, at learning rate `lr` (a trained tower: its share), and clear them.
 
-        Returns the gradient's norm before clipping. When it is not finite nothing is updated: that norm is returned,
-        `skipped` grows and a warning is logged.
+        Returns the gradient's norm before clipping. When it or the `loss` is not finite nothing is updated: that norm
+        is returned, `skipped` grows and a warning is logged.
         """
         norm = float(whole(nn.utils.clip_grad_norm_(self._named.values(), self.max_grad_norm)))
-        if math.isfinite(norm):
+        if math.isfinite(norm) and math.isfinite(loss):
             for group in self._adamw.param_groups:
                 group["lr"] = lr * group[FACTOR]
             self._update()
             self.steps += 1
             self.policy.version += 1
+            self.skipped_in_row = 0
         else:
             self.skipped += 1
-            log.warning("update skipped: the gradient norm is %s (%d skipped so far)", norm, self.skipped)
+            self.skipped_in_row += 1
+            said = "update skipped: the loss is %s, the gradient norm %s (%d skipped so far)"
+            log.warning(said, loss, norm, self.skipped)
         for value in self._named.values():
             value.grad = None
         return norm
@@ -129,7 +133,8 @@ class Optimizer:
             for part, value in self._adamw.state.get(master, {}).items()
         }
         tensors |= {f"{name}.{MASTER}": value.detach() for name, value in self._masters.items() if self._apart(name)}
-        return tensors, {"steps": self.steps, "skipped": self.skipped}
+        counters = {"steps": self.steps, "skipped": self.skipped, "skipped_in_row": self.skipped_in_row}
+        return tensors, counters
 
     def load_state_dict(self, tensors: dict[str, Tensor], counters: dict[str, int]) -> None:
         """Take over what `state_dict` returned; ValueError when it names other parameters."""
@@ -148,6 +153,8 @@ class Optimizer:
         self._adamw.state.clear()
         self._adamw.state.update(state)
         self.steps, self.skipped = counters["steps"], counters["skipped"]
+        # Older checkpoints do not know it.
+        self.skipped_in_row = counters.get("skipped_in_row", 0)
 
 
 def _master(parameter: nn.Parameter) -> nn.Parameter:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,30 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.processing_utils import ProcessorMixin
 
 from metis_rise.errors import InputError
+from metis_rise.jinja_trial import try_chat_template
 from metis_rise.policy.families import family_of, read_json
 from metis_rise.problems.prompt import PROMPT_FILE
 
 _END_OF_TURN = "<|im_end|>"
+# What templates of others are tried with.
+_PICTURE = {"type": "image"}
+_CHATS = (
+    ({"role": "user", "content": [_PICTURE, {"type": "text", "text": "How many?"}]},),
+    (
+        {"role": "system", "content": [{"type": "text", "text": "Think first. " * 20}]},
+        {"role": "user", "content": [_PICTURE, {"type": "text", "text": "Look:\n" * 100}, _PICTURE]},
+        {"role": "assistant", "content": [{"type": "text", "text": "<think> 3 + 4 = 7 </think><answer>7</answer>"}]},
+        {"role": "user", "content": [{"type": "text", "text": "And now?"}]},
+    ),
+)
 
 
 def load_processor(folder: Path, min_pixels: int | None = None, max_pixels: int | None = None) -> ProcessorMixin:
     """The processor of the model in `folder` (Hugging Face layout), for still images.
 
     `min_pixels` and `max_pixels` bound the area that a picture is resized to; None keeps the folder's own bounds.
-    Raises InputError for a folder that is missing, incomplete or of an unknown family.
+    Raises InputError for a folder that is missing, incomplete or of an unknown family, or whose chat template does not
+    come to an end.
     """
     family = family_of(folder)
     settings = read_json(folder / "preprocessor_config.json")
@@ -35,9 +50,10 @@ def load_processor(folder: Path, min_pixels: int | None = None, max_pixels: int 
         raise InputError(f"{folder}: min_pixels {size['shortest_edge']} is above max_pixels {size['longest_edge']}")
     images = Qwen2VLImageProcessorPil.from_dict({**settings, "size": size, "min_pixels": None, "max_pixels": None})
     tokenizer = _load_tokenizer(folder)
-    processor: ProcessorMixin = _without_video(family.processor)(
-        images, tokenizer, chat_template=_chat_template(folder, tokenizer)
-    )
+    template = _chat_template(folder, tokenizer)
+    if template != _shipped_template():
+        try_chat_template(template, f"{folder}: its chat template", _CHATS)
+    processor: ProcessorMixin = _without_video(family.processor)(images, tokenizer, chat_template=template)
     return processor
 
 
@@ -148,12 +164,23 @@ def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def _chat_template(folder: Path, tokenizer: PreTrainedTokenizerBase) -> str:
     """The folder's template: chat_template.jinja, else the older homes that published folders use."""
     if (path := folder / "chat_template.jinja").is_file():
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read ({error}); restore it from the model's source") from error
     if (path := folder / "chat_template.json").is_file():
         return str(read_json(path)["chat_template"])
     if isinstance(tokenizer.chat_template, str):
         return tokenizer.chat_template
     raise InputError(f"{folder}: has no chat_template.jinja")
+
+
+@cache
+def _shipped_template() -> str:
+    """That of the tiny model, whose loops are known to end: nothing is started for it."""
+    return (
+        resources.files("metis_rise").joinpath("assets", "tiny_base", "chat_template.jinja").read_text(encoding="utf-8")
+    )
 
 
 def _without_video(base: Any) -> Any:

@@ -8,13 +8,15 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from metis_rise.disk import writing
 from metis_rise.errors import InputError
+from metis_rise.problems import png
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """What is decoded; the rest of Pillow's formats stay closed because some of them start other programs."""
@@ -32,6 +34,8 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 _MOST = f"at most {MAX_PIXELS:,} in all"
 # EXIF: how a photo is to be turned; 1 is upright.
 _ORIENTATION, _UPRIGHT = 0x0112, 1
+# Where else a PNG file may say that, as Pillow names it.
+_TURNING = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 _WIDE_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 # What Pillow's decoders were seen to raise on damaged files (fuzzed), next to what they document.
 _DECODE_ERRORS = (
@@ -57,21 +61,24 @@ class ImageStore:
         """Use `folder`; the first `put` creates it."""
         self.folder = folder
 
-    def put(self, data: bytes) -> str:
+    def put(self, data: bytes, source: Path | None = None) -> str:
         """Store a picture and return its key; a second `put` of the same picture writes nothing.
 
         The bytes of PNG pictures that stand upright are kept as they are, and so are those of such JPEG pictures in
         colour or grey: as PNG they would be several times as large. Others become RGB PNG: first frame, turned upright
         by their EXIF orientation, transparency on white. Raises ImageError if `data` does not decode to the last row,
         or to more than `MAX_PIXELS`.
+
+        A picture with a `source`, the file that holds `data`, is one of very many: a plain PNG picture is then taken by
+        its header and checksums, undecoded, and what is kept as it is becomes a link to that file where that is
+        possible. `open` finds out whether it was changed since.
         """
-        image = _decode(data)
-        upright = _upright(image)
-        photo = upright and image.format == "JPEG" and image.mode in ("RGB", "L")
-        stored = data if photo or (upright and image.format == "PNG") else _reencode(image)
+        photo, stored = (False, data) if source is not None and _is_sound(data) else _decoded(data)
         key = hashlib.sha256(stored).hexdigest()
         target = self._file(key, ".jpg" if photo else ".png")
-        if not (target.exists() and target.stat().st_size == len(stored)):
+        there = target.exists() and target.stat().st_size == len(stored)
+        own = source if stored is data else None
+        if not there and (own is None or not self._link(target, own)):
             self._write(target, stored)
         return key
 
@@ -87,33 +94,54 @@ class ImageStore:
 
     def size(self, key: str) -> tuple[int, int]:
         """Width and height of a stored picture, from its header."""
+        # A tenth of the time that Pillow takes, and this is done for all problems of a run.
+        with suppress(FileNotFoundError), open(self._file(key, ".png"), "rb", buffering=0) as file:
+            if (size := png.size_of(file.read(24))) is not None:
+                return size
         with Image.open(self.path(key), formats=STORED) as image:
             return image.size
 
     def open(self, key: str) -> Image.Image:
-        """The picture as 8-bit RGB, transparency on white. Raises InputError if it is missing or broken."""
+        """The picture as 8-bit RGB, transparency on white. Raises InputError if it is missing, changed or broken."""
         path = self.path(key)
         try:
             data = path.read_bytes()
         except FileNotFoundError:
             raise InputError(f"{path}: the picture is missing; restore the images folder or start a new run") from None
+        if hashlib.sha256(data).hexdigest() != key:
+            raise InputError(
+                f"{path}: the picture was changed or damaged after it was stored (of very many, each is a link to the "
+                "data's own file); restore it from a copy, or start a new run"
+            )
         try:
             return to_rgb(_decode(data))
         except ImageError as error:
             raise InputError(f"{path}: {error}") from error
+
+    def _link(self, target: Path, source: Path) -> bool:
+        """Whether `target` is now another name of the file `source`: not on another disk, nor if it is not ours."""
+        if not self.folder.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            # Of a symbolic link this would make another one.
+            os.link(source.resolve() if source.is_symlink() else source, target)
+        except OSError:
+            return False
+        return True
 
     def _write(self, target: Path, data: bytes) -> None:
         """Rename into place without a sync, which would cost more than drawing the picture.
 
         A power failure can leave a short file; the next `put` sees its size and writes it again.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with writing(target):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_bytes(data)
+                os.replace(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
 
 
 def read_picture(path: Path) -> bytes:
@@ -136,12 +164,32 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _decode(data: bytes) -> Image.Image:
-    """The picture, decoded to its last row so that a truncated file is found here and not in training."""
+def _opened(data: bytes) -> Image.Image:
+    """The picture by its header."""
     with _image_faults():
         image = Image.open(BytesIO(data), formats=FORMATS)
-        if image.width * image.height > MAX_PIXELS:
-            raise ImageError(f"the picture has {image.width} x {image.height} pixels; save it smaller, {_MOST}")
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(f"the picture has {image.width} x {image.height} pixels; save it smaller, {_MOST}")
+    return image
+
+
+def _is_sound(data: bytes) -> bool:
+    """Whether it is an upright PNG picture, whole by its checksums."""
+    return png.is_whole(data) and not _TURNING & _opened(data).info.keys()
+
+
+def _decoded(data: bytes) -> tuple[bool, bytes]:
+    """Whether a picture that decodes is stored as JPEG, and what is stored of it."""
+    image = _decode(data)
+    upright = _upright(image)
+    photo = upright and image.format == "JPEG" and image.mode in ("RGB", "L")
+    return photo, data if photo or (upright and image.format == "PNG") else _reencode(image)
+
+
+def _decode(data: bytes) -> Image.Image:
+    """The picture, decoded to its last row so that a truncated file is found here and not in training."""
+    image = _opened(data)
+    with _image_faults():
         image.load()
     if image.mode == "F":
         raise ImageError("the picture has floating-point pixels; save it as 8-bit PNG or JPEG")

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ ALONE = 500
 AT_ONCE = 32
 # More would wait for the disk.
 MOST_HELPERS = 32
+# More files are stored as `ImageStore.put` does with a source: decoding and copying them takes many minutes.
+MANY = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,14 @@ def store_files(store: ImageStore, files: Sequence[Path]) -> Iterator[Stored]:
     Raises:
         OSError: the store's disk is full or cannot be written (as InputError where a helper meets it).
     """
-    helpers = min(cores(), MOST_HELPERS)
+    helpers, many = min(cores(), MOST_HELPERS), len(files) > MANY
     if len(files) <= ALONE or helpers == 1:
-        return (store_file(store, path) for path in files)
-    return _stored_by_helpers(store, files, helpers)
+        return (store_file(store, path, many) for path in files)
+    return _stored_by_helpers(store, files, helpers, many)
 
 
-def store_file(store: ImageStore, path: Path) -> Stored:
-    """Puts one picture file into `store`."""
+def store_file(store: ImageStore, path: Path, many: bool) -> Stored:
+    """Puts one picture file into `store`, which may be one of very many."""
     try:
         data = read_picture(path)
     except OSError as error:
@@ -52,13 +54,13 @@ def store_file(store: ImageStore, path: Path) -> Stored:
     except ImageError as error:
         return Stored(broken=str(error))
     try:
-        return Stored(key=store.put(data))
+        return Stored(key=store.put(data, path if many else None))
     except ImageError as error:
         return Stored(broken=str(error))
 
 
-def _stored_by_helpers(store: ImageStore, files: Sequence[Path], helpers: int) -> Iterator[Stored]:
-    crew = Crew(__name__, {"folder": str(store.folder.resolve())}, helpers)
+def _stored_by_helpers(store: ImageStore, files: Sequence[Path], helpers: int, many: bool) -> Iterator[Stored]:
+    crew = Crew(__name__, {"folder": str(store.folder.resolve()), "many": many}, helpers)
     # Few are under way at a time, so that nothing is waited for when something fails.
     asked: deque[Future[list[Stored]]] = deque()
 
@@ -79,12 +81,23 @@ def _stored_by_helpers(store: ImageStore, files: Sequence[Path], helpers: int) -
 
 
 def _begin(settings: dict[str, Any]) -> Answer:
-    store = ImageStore(Path(settings["folder"]))
+    store, many = ImageStore(Path(settings["folder"])), settings["many"]
 
     def answer(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        return {"stored": [asdict(store_file(store, Path(name))) for name in job["files"]]}, b""
+        _fetch(job["files"])
+        return {"stored": [asdict(store_file(store, Path(name), many)) for name in job["files"]]}, b""
 
     return answer
+
+
+def _fetch(files: Sequence[str]) -> None:
+    """Has the system read these files while the first of them is worked on."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    for name in files:
+        # What cannot be read is told where it is read.
+        with suppress(OSError), open(name, "rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 if __name__ == "__main__":

@@ -132,8 +132,14 @@ class RLConfig(Part):
     checkpoint_every: Count = 10
     """Save a checkpoint every so many steps."""
 
+    checkpoint_minutes: NonNegative = 30.0
+    """Save one as well at the end of a step when the last one is so many minutes old; 0 saves by count alone."""
+
     keep_checkpoints: Count = 2
-    """Newest checkpoints kept; the best one is kept besides."""
+    """Newest checkpoints kept; that of the best step on dev, whose weights the next stages take, is kept besides."""
+
+    max_bad_updates: Count = 5
+    """Updates whose loss or gradient is not finite are skipped; so many in a row end the run."""
 
     @model_validator(mode="after")
     def _spans(self) -> RLConfig:

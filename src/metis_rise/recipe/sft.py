@@ -91,6 +91,18 @@ class SFTConfig(Part):
     micro_tokens: Count = 32_768
     """Packed tokens of one forward and backward pass: each prompt counted once, plus all its completions."""
 
+    checkpoint_every: Annotated[int, Field(ge=0)] = 0
+    """Save a checkpoint every so many updates of a stage; 0 saves by time alone."""
+
+    checkpoint_minutes: NonNegative = 10.0
+    """Save one at the end of an update when the last one is so many minutes old; 0 saves by count alone."""
+
+    keep_checkpoints: Count = 1
+    """Newest checkpoints kept; all are deleted when their stage is done."""
+
+    max_bad_updates: Count = 5
+    """Updates whose loss or gradient is not finite are skipped; so many in a row end the run."""
+
     roll_back: bool = True
     """End the curriculum when a stage's dev score falls below the 95 % interval of the best one so far, and go on with
     the best stage's model; false always takes the last one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +82,12 @@ class Collected:
         fresh = [kept for kept in self.kept if kept.lag(version) <= allowed(kept)]
         self.dropped["weights too old"] += len(self.kept) - len(fresh)
         self.kept = fresh
+
+    def leave_out(self, problems: Collection[str]) -> None:
+        """Drops groups that were to be trained on and did not fit into memory, by their problems."""
+        fitting = [kept for kept in self.kept if kept.group.problem.id not in problems]
+        self.dropped["too large for memory"] += len(self.kept) - len(fitting)
+        self.kept = fitting
 
 
 class Collector:

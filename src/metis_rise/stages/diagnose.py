@@ -18,12 +18,15 @@ from metis_rise.seeding import derive
 from metis_rise.stages.journals import JOURNAL, stream_trajectories
 from metis_rise.stages.model_judge import settled
 from metis_rise.stages.reuse import fresh_rollouts
-from metis_rise.stages.rounds import Draw, Rounds
+from metis_rise.stages.rounds import Draw, Rounds, blocks
 from metis_rise.stages.solve_rate import Tally, bucket_of, interval
 from metis_rise.stages.workshop import Bench, Workshop, sample_whole
 from metis_rise.types import Bucket, Group, Problem
 
 SOLVE_RATES = "solve-rates.jsonl"
+# What is sampled in one call, in budgets of the sampler (sampling.batch_tokens): a kill costs no more than that, and
+# the time in which the last rows of a call leave room for others is an eighth of a budget's.
+BLOCK_BUDGETS = 8
 
 
 def run(shop: Workshop) -> dict[str, Any]:
@@ -53,16 +56,33 @@ def buckets(shop: Workshop) -> dict[str, Bucket]:
 
 
 def _draw(shop: Workshop, bench: Bench, rounds: Rounds, draws: Sequence[Draw]) -> None:
-    """Samples one round; every group is in the journal before the next one is waited for."""
+    """Samples what lacks of one round; every group is in the journal before the next one is waited for.
+
+    In this process the bits of a completion depend a little on those that are drawn beside it. So a block is drawn as
+    a whole again when a kill left a part of it, and the journal ends as if nothing had happened. Servers are asked for
+    what lacks alone.
+    """
+    if bench.engine.remote:
+        _sample(shop, bench, rounds, [draw for draw in draws if rounds.lacks(draw)])
+        return
+    for block in blocks(draws, BLOCK_BUDGETS * shop.recipe.sampling.batch_tokens // shop.max_tokens):
+        if any(rounds.lacks(draw) for draw in block):
+            _sample(shop, bench, rounds, block)
+
+
+def _sample(shop: Workshop, bench: Bench, rounds: Rounds, draws: Sequence[Draw]) -> None:
     journal, number, first = shop.run.stage("diagnose").path / JOURNAL, draws[0].number, draws[0].first
     requests = [
         Request(d.problem, d.count, shop.sampled, derive(shop.seed, "diagnose", d.problem.id, number)) for d in draws
     ]
+    lacking = {draw.problem.id for draw in draws if rounds.lacks(draw)}
     groups = sample_whole(bench, requests, "rl", f"diagnose, round {number + 1}")
-    for group in settled(shop.recipe, shop.run, groups):
+    for group in settled(shop.recipe, shop.run, (each for each in groups if each.problem.id in lacking)):
         trajectories = [replace(t, sample=first + t.sample) for t in group.trajectories]
-        append_jsonl(journal, [t.to_json() for t in trajectories])
-        for trajectory in trajectories:
+        # Of a group that was half written the other half.
+        new = [t for t in trajectories if not rounds.has(t.problem_id, t.sample)]
+        append_jsonl(journal, [t.to_json() for t in new])
+        for trajectory in new:
             rounds.add(trajectory)
 
 

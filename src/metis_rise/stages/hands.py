@@ -6,7 +6,7 @@ Stages ask for work through these two interfaces and do not know how many proces
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,11 +16,13 @@ from metis_rise.policy import checkpoint
 from metis_rise.policy.forward import Row, row_logprobs
 from metis_rise.policy.model import Policy
 from metis_rise.policy.optimizer import Optimizer
+from metis_rise.policy.room import Room
 from metis_rise.stages.passes import (
     Completion,
     Job,
     Sample,
     Sums,
+    Taught,
     reference_logprobs,
     rows_of,
     teach_passes,
@@ -44,10 +46,15 @@ class Training(Protocol):
 
     @property
     def skipped(self) -> int:
-        """Updates refused because the gradient was not finite."""
+        """Updates refused because loss or gradient was not finite."""
         ...
 
-    def step(self, lr: float) -> float:
+    @property
+    def skipped_in_row(self) -> int:
+        """Those since the last update that was made."""
+        ...
+
+    def step(self, lr: float, loss: float) -> float:
         """See `Optimizer.step`."""
         ...
 
@@ -61,7 +68,11 @@ class Training(Protocol):
 
 
 class Hands(Protocol):
-    """What can be done with a loaded model besides sampling from it. Gradients wait for `Training.step`."""
+    """What can be done with a loaded model besides sampling from it.
+
+    The gradients of `update` or `teach` wait for `Training.step`, which comes before the next ones. Where passes do not
+    fit into memory see `Room.fit`.
+    """
 
     @property
     def policy(self) -> Policy:
@@ -90,8 +101,8 @@ class Hands(Protocol):
         """Gradients of an update, and its figures; `reference` is of other hands, see `reference_logprobs`."""
         ...
 
-    def teach(self, completions: Sequence[Completion], budget: int) -> float:
-        """Gradients of the mean negative log-likelihood per token; returns that mean."""
+    def teach(self, completions: Sequence[Completion], budget: int) -> Taught:
+        """Gradients of the mean negative log-likelihood per token, and that mean."""
         ...
 
     def logprobs(self, completions: Sequence[Completion], temperature: float, budget: int) -> list[Tensor]:
@@ -123,9 +134,14 @@ class OwnTraining:
         """See `Training`."""
         return self.optimizer.skipped
 
-    def step(self, lr: float) -> float:
+    @property
+    def skipped_in_row(self) -> int:
         """See `Training`."""
-        return self.optimizer.step(lr)
+        return self.optimizer.skipped_in_row
+
+    def step(self, lr: float, loss: float) -> float:
+        """See `Training`."""
+        return self.optimizer.step(lr, loss)
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         """See `Training`."""
@@ -142,6 +158,7 @@ class OwnHands:
 
     policy: Policy
     prompts: Prompts
+    room: Room = field(default_factory=Room)
 
     def training(self, settings: OptimizerSettings) -> OwnTraining:
         """See `Hands`."""
@@ -166,20 +183,20 @@ class OwnHands:
     def update(self, samples: Sequence[Sample], job: Job, reference: Policy | None) -> Sums:
         """See `Hands`."""
         rows = self._rows([sample.completion for sample in samples])
-        references = reference_logprobs(self.policy, reference, rows, job)
-        return update_passes(self.policy, rows, samples, references, job)
+        references = reference_logprobs(self.policy, reference, rows, job, self.room)
+        return update_passes(self.policy, rows, samples, references, job, self.room)
 
-    def teach(self, completions: Sequence[Completion], budget: int) -> float:
+    def teach(self, completions: Sequence[Completion], budget: int) -> Taught:
         """See `Hands`."""
         return self.teach_share(completions, budget, sum(len(each.tokens) for each in completions))
 
-    def teach_share(self, completions: Sequence[Completion], budget: int, total: int) -> float:
+    def teach_share(self, completions: Sequence[Completion], budget: int, total: int) -> Taught:
         """`teach` with a share of the completions, which have `total` tokens in all."""
-        return teach_passes(self.policy, self._rows(completions), budget, total)
+        return teach_passes(self.policy, self._rows(completions), budget, total, self.room)
 
     def logprobs(self, completions: Sequence[Completion], temperature: float, budget: int) -> list[Tensor]:
         """See `Hands`."""
-        return row_logprobs(self.policy, self._rows(completions), temperature, budget)
+        return row_logprobs(self.policy, self._rows(completions), temperature, budget, self.room)
 
     def save(self, folder: Path) -> None:
         """See `Hands`."""

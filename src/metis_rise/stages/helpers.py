@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from metis_rise.policy.cutting import cut
 from metis_rise.policy.loading import find_folder, pick_device
@@ -28,31 +29,48 @@ def helpers_for(recipe: Recipe, train: Sequence[Problem], store: ImageStore, cor
         store: their pictures.
         cores: CPU cores of each process.
     """
-    asked = recipe.problems.picture_workers
+    asked, model = recipe.problems.picture_workers, recipe.model
     if asked != "auto":
         return asked, "problems.picture_workers"
-    pictured = [problem for problem in train if problem.images]
-    if not pictured:
-        return 0, "no training problem has one"
-    if pick_device(recipe.model.device).type == "cpu":
+
+    def image_processor() -> Any:
+        return load_processor(find_folder(model.path), model.min_pixels, model.max_pixels).image_processor
+
+    keys = [key for problem in train for key in problem.images]
+    return worth(keys, store, image_processor, pick_device(model.device).type, cores)
+
+
+def worth(
+    keys: Sequence[str], store: ImageStore, image_processor: Callable[[], Any], device: str, cores: int
+) -> tuple[int, str]:
+    """Helpers that are worth their start for one pass over pictures, and the reason in words.
+
+    Args:
+        keys: of the pictures.
+        store: that holds them.
+        image_processor: gives what cuts them.
+        device: where the model computes.
+        cores: CPU cores of this process.
+    """
+    if not keys:
+        return 0, "no problem has one"
+    if device == "cpu":
         return 0, "the model computes on the same cores"
     if cores < 2:
         return 0, "there is one core"
-    total = _seconds(recipe, pictured, store) * sum(len(problem.images) for problem in pictured)
+    total = len(keys) * _seconds(keys, store, image_processor())
     if total < _WORTH_S:
-        return 0, f"all training pictures take {total:.0f} s"
-    return min(MOST, cores - 1), f"all training pictures take one process {total:.0f} s"
+        return 0, f"all take {total:.0f} s"
+    return min(MOST, cores - 1), f"all take one process {total:.0f} s"
 
 
-def _seconds(recipe: Recipe, pictured: Sequence[Problem], store: ImageStore) -> float:
+def _seconds(keys: Sequence[str], store: ImageStore, image_processor: Any) -> float:
     """For a picture, in the mean over a few."""
-    model = recipe.model
-    processor = load_processor(find_folder(model.path), model.min_pixels, model.max_pixels).image_processor
-    count = min(_MEASURED, len(pictured))
-    keys = [pictured[number * len(pictured) // count].images[0] for number in range(count)]
+    count = min(_MEASURED, len(keys))
+    few = [keys[number * len(keys) // count] for number in range(count)]
     # The first call pays for what is loaded late.
-    cut(processor, store.open(keys[0]))
+    cut(image_processor, store.open(few[0]))
     began = time.monotonic()
-    for key in keys:
-        cut(processor, store.open(key))
+    for key in few:
+        cut(image_processor, store.open(key))
     return (time.monotonic() - began) / count

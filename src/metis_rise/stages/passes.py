@@ -19,6 +19,7 @@ from metis_rise.policy.forward import LogProbs, Row, row_logprobs, score
 from metis_rise.policy.model import Policy
 from metis_rise.policy.objectives import Objective, Settings, TokenBatch, aggregate, resolve
 from metis_rise.policy.prompt import Prompt
+from metis_rise.policy.room import Room, Try
 from metis_rise.recipe.rl import RLConfig
 from metis_rise.stages.figures import Mean
 from metis_rise.types import Group, Problem
@@ -64,24 +65,48 @@ class Job:
 
 @dataclass(slots=True)
 class Sums:
-    """Figures and counts of some passes; those of the parts of a batch add up to those of the batch."""
+    """Figures and counts of some passes; those of the parts of a batch add up to those of the batch.
+
+    left_out: problems whose completions did not fit into memory; their part of the loss is nought.
+    odd: problems with a loss that is not finite.
+    """
 
     figures: Mean = field(default_factory=Mean)
     counts: Counter[str] = field(default_factory=Counter)
+    left_out: list[str] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
 
     def add(self, other: Sums) -> None:
         """Counts the passes of `other` as well."""
         self.figures.join(other.figures)
         self.counts.update(other.counts)
+        self.left_out += other.left_out
+        self.odd += other.odd
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, exact; `from_json` reads them back."""
-        return {"figures": self.figures.to_json(), "counts": dict(self.counts)}
+        lists = {"left_out": self.left_out, "odd": self.odd}
+        return {"figures": self.figures.to_json(), "counts": dict(self.counts), **lists}
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Sums:
         """What `to_json` wrote."""
-        return cls(Mean.from_json(row["figures"]), Counter(row["counts"]))
+        return cls(Mean.from_json(row["figures"]), Counter(row["counts"]), row["left_out"], row["odd"])
+
+
+@dataclass(slots=True)
+class Taught:
+    """What SFT passes say: the loss, whose parts add up to that of the batch; the rest as in `Sums`."""
+
+    loss: float = 0.0
+    left_out: list[str] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
+
+    def add(self, other: Taught) -> None:
+        """Counts the passes of `other` as well."""
+        self.loss += other.loss
+        self.left_out += other.left_out
+        self.odd += other.odd
 
 
 def completions_of(group: Group) -> list[Completion]:
@@ -107,42 +132,67 @@ def objective_of(config: RLConfig) -> Objective:
 
 
 def update_passes(
-    policy: Policy, rows: Sequence[Row], samples: Sequence[Sample], references: Sequence[Tensor] | None, job: Job
+    policy: Policy,
+    rows: Sequence[Row],
+    samples: Sequence[Sample],
+    references: Sequence[Tensor] | None,
+    job: Job,
+    room: Room,
 ) -> Sums:
-    """Adds up the gradients of the loss of `samples`, whose `rows` these are.
+    """The gradients of the loss of `samples`, whose `rows` these are; there were none before.
 
     `references` are log-probabilities under the reference of the KL penalty, row by row; None where there is none.
+    `room` is what is known of what fits.
     """
-    sums, objective = Sums(), objective_of(job.config)
-    with policy.updating():
-        for scored in score(policy, rows, job.temperature, job.config.micro_tokens):
-            chosen = [samples[i] for i in scored.members]
-            reference = None if references is None else torch.cat([references[i] for i in scored.members])
-            _backward(policy, chosen, scored.logprobs, reference, objective, job, sums.figures)
-            sums.counts["tokens_forwarded"] += scored.forwarded
-    sums.counts.update(token_counts(rows))
+    objective, budget = objective_of(job.config), job.config.micro_tokens
+
+    def attempt(left: Sequence[int], turn: Try) -> Sums:
+        sums, chosen = Sums(), [rows[index] for index in left]
+        with policy.updating():
+            for scored in score(policy, chosen, job.temperature, budget, turn):
+                members = [left[member] for member in scored.members]
+                reference = None if references is None else torch.cat([references[i] for i in members])
+                _backward(policy, [samples[i] for i in members], scored.logprobs, reference, objective, job, sums)
+                sums.counts["tokens_forwarded"] += scored.forwarded
+        sums.counts.update(token_counts(chosen))
+        return sums
+
+    sums, lost = room.fit(policy, rows, budget, attempt)
+    sums.left_out += lost
     return sums
 
 
-def teach_passes(policy: Policy, rows: Sequence[Row], budget: int, total: int) -> float:
-    """Adds up the gradients of the negative log-likelihood of `rows` over `total` tokens; returns that figure."""
-    loss = 0.0
-    with policy.updating():
-        for scored in score(policy, rows, token_budget=budget):
-            objective = aggregate(-scored.logprobs.values, scored.logprobs.lengths, "token", total)
-            torch.autograd.backward(objective)
-            loss += float(objective.detach())
-    return loss
+def teach_passes(policy: Policy, rows: Sequence[Row], budget: int, total: int, room: Room) -> Taught:
+    """The gradients of the negative log-likelihood of `rows` over `total` tokens; there were none before."""
+
+    def attempt(left: Sequence[int], turn: Try) -> Taught:
+        taught, chosen = Taught(), [rows[index] for index in left]
+        with policy.updating():
+            for scored in score(policy, chosen, token_budget=budget, turn=turn):
+                loss = aggregate(-scored.logprobs.values, scored.logprobs.lengths, "token", total)
+                torch.autograd.backward(loss)
+                part = float(loss.detach())
+                taught.loss += part
+                if not math.isfinite(part):
+                    problems = [chosen[member][0].problem for member in scored.members]
+                    taught.odd += _odd(problems, scored.logprobs.values, scored.logprobs.lengths)
+        return taught
+
+    taught, lost = room.fit(policy, rows, budget, attempt)
+    taught.left_out += lost
+    return taught
 
 
-def reference_logprobs(policy: Policy, reference: Policy | None, rows: Sequence[Row], job: Job) -> list[Tensor] | None:
+def reference_logprobs(
+    policy: Policy, reference: Policy | None, rows: Sequence[Row], job: Job, room: Room
+) -> list[Tensor] | None:
     """Per row its log-probabilities under `reference`, or without the policy's adapters; None without a penalty."""
     if job.config.kl_weight == 0:
         return None
     if reference is not None:
-        return row_logprobs(reference, rows, job.temperature, job.config.micro_tokens)
+        return row_logprobs(reference, rows, job.temperature, job.config.micro_tokens, room)
     with policy.without_adapters():
-        return row_logprobs(policy, rows, job.temperature, job.config.micro_tokens)
+        return row_logprobs(policy, rows, job.temperature, job.config.micro_tokens, room)
 
 
 def token_counts(rows: Sequence[Row]) -> dict[str, int]:
@@ -166,7 +216,7 @@ def _backward(
     reference: Tensor | None,
     objective: Objective,
     job: Job,
-    figures: Mean,
+    sums: Sums,
 ) -> None:
     config, device = job.config, policy.device
     lengths = torch.tensor(scored.lengths)
@@ -185,9 +235,18 @@ def _backward(
     torch.autograd.backward(aggregate(loss, scored.lengths, objective.aggregation, job.total))
     capped = (old - sampler > math.log(config.importance_cap)).float().mean()
     mean = {"loss": loss.detach().mean(), "entropy": scored.entropy.mean(), "importance_capped": capped, **shares}
-    figures.add({name: float(value) for name, value in mean.items()}, len(old))
+    values = {name: float(value) for name, value in mean.items()}
+    sums.figures.add(values, len(old))
+    if not math.isfinite(values["loss"]):
+        sums.odd += _odd([sample.completion.problem.id for sample in samples], loss, scored.lengths)
     if compared.any():
-        _compare(now[compared], sampler[compared], figures)
+        _compare(now[compared], sampler[compared], sums.figures)
+
+
+def _odd(problems: Sequence[str], values: Tensor, lengths: Sequence[int]) -> list[str]:
+    """Problems, one for each completion, with values [N] that are not finite: those of its `lengths` tokens."""
+    parts = torch.split(values.detach().isfinite().cpu(), list(lengths))
+    return list(dict.fromkeys(name for name, finite in zip(problems, parts, strict=True) if not finite.all()))
 
 
 def _compare(trainer: Tensor, sampler: Tensor, figures: Mean) -> None:

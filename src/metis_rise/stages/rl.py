@@ -13,46 +13,34 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from metis_rise.engines.base import Request
-from metis_rise.policy.checkpoint import newest, prune, saved_version
+from metis_rise.policy.checkpoint import saved_version
 from metis_rise.policy.optimizer import lr_at
 from metis_rise.run import Stage, write_jsonl
 from metis_rise.seeding import derive
 from metis_rise.stages.ahead import Batches
+from metis_rise.stages.bad_updates import BadUpdates
 from metis_rise.stages.collector import Collected, Collector, KeptGroup, LogProbsPerToken
 from metis_rise.stages.dev import score_dev
 from metis_rise.stages.figures import finite
 from metis_rise.stages.hands import Hands, OptimizerSettings, Training
+from metis_rise.stages.keeper import Keeper
 from metis_rise.stages.passes import completions_of
 from metis_rise.stages.prompt_stream import PromptStream
 from metis_rise.stages.rewarding import mean_parts, reward, with_parts
+from metis_rise.stages.rl_progress import Progress
 from metis_rise.stages.serving import server_urls
 from metis_rise.stages.update import Start, Updater
 from metis_rise.stages.workshop import MODEL_FOLDER, Bench, Workshop, sample_judged
 from metis_rise.stopping import finished_first
 from metis_rise.types import Group, Problem
 from metis_rise.verifier.user_reward import load_reward
-
-
-@dataclass(slots=True)
-class _Progress:
-    """What a checkpoint remembers beside weights, optimizer and collector."""
-
-    step: int = 0
-    best_step: int = 0
-    best_score: float = -1.0
-    short_steps: int = 0
-    empty_steps: int = 0
-    seconds: float = 0.0
-    trajectories: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
 
 
 def run(shop: Workshop) -> dict[str, Any]:
@@ -83,9 +71,11 @@ class _Training:
         sampling = (recipe.sampling.temperature, shop.max_tokens)
         self.start = self._start()
         reference = None if self.reference is None else self.reference.policy
-        self.updater = Updater(self.bench, self.training, self.config, sampling, reference, self.start)
-        self.progress = _Progress()
-        self.rollouts: list[dict[str, Any]] = []
+        self.bad = BadUpdates(self.stage.path, "rl", "rl", config.max_bad_updates)
+        self.updater = Updater(self.bench, self.training, self.config, sampling, reference, self.start, self.bad)
+        self.progress = Progress()
+        kept = (config.checkpoint_every, config.checkpoint_minutes, config.keep_checkpoints)
+        self.keeper = Keeper(shop.run, self.training, self.stage.path, *kept)
 
     def _start(self) -> Start:
         """What ratios start from. Another machine's weights may be a step behind, and its sums differ a little."""
@@ -148,9 +138,10 @@ class _Training:
         # While these are trained on, helpers may begin with the pictures of what is sampled next.
         self.bench.work.expect([each for kept in collected.kept for each in completions_of(kept.group)])
         self.bench.expect(self.batches.coming())
-        values |= self.updater.update(collected.kept, learning_rate) if collected.kept else {}
+        values |= self.updater.update(collected.kept, learning_rate, step + 1) if collected.kept else {}
+        collected.leave_out(self.updater.left_out)
         self.progress.step += 1
-        self._count(collected)
+        self.progress.count(collected, self.config)
         # Nothing is sampled from here to the next step: weights may be pushed, and scored on dev.
         self.batches.wait()
         values |= self._push(version)
@@ -161,12 +152,10 @@ class _Training:
             values["ranks_waiting"] = (self.shop.waited - apart) / values["seconds"]
         values["images_encoded"] = policy.encoded - encoded
         self.shop.run.metric("rl", self.progress.step, finite(values))
-        self.rollouts += [
-            t.to_json() | {"tokens": [], "logprobs": []} for g in collected.sampled for t in g.trajectories
-        ]
+        write_jsonl(self._rollouts(self.progress.step), _said(collected.sampled))
         last = self.progress.step == self.config.steps
         best = (last or self.progress.step % self.config.eval_every == 0) and self._evaluate()
-        if best or last or self.progress.step % self.config.checkpoint_every == 0:
+        if best or last or self.keeper.due(self.progress.step):
             self._save()
         return {
             "accuracy": f"{values['accuracy']:.2f}",
@@ -228,76 +217,55 @@ class _Training:
             "images_unique": len({image for group in groups for image in group.problem.images}),
         }
 
-    def _count(self, collected: Collected) -> None:
-        progress, wanted = self.progress, self.config.prompts_per_step
-        for reason, groups in collected.dropped.items():
-            dropped = groups * self.config.group_size
-            progress.dropped[reason] = progress.dropped.get(reason, 0) + dropped
-        progress.problems = sorted({*progress.problems, *(group.problem.id for group in collected.sampled)})
-        progress.trajectories += sum(len(kept.group.trajectories) for kept in collected.kept)
-        progress.empty_steps += not collected.kept
-        progress.short_steps += 0 < len(collected.kept) < wanted
-
     def _evaluate(self) -> bool:
         """Scores dev problems greedy and sampled; whether their mean is the best so far."""
-        score = score_dev(self.shop, self.bench, "rl-dev", self.progress.step)
-        # Of equally good steps the later one: it has learnt more.
-        if score < self.progress.best_score:
-            return False
-        self.progress.best_score, self.progress.best_step = score, self.progress.step
-        return True
+        return self.progress.better(score_dev(self.shop, self.bench, "rl-dev", self.progress.step))
 
     def _seconds(self) -> float:
         """Time spent on this stage, in earlier processes too as far as their last checkpoints."""
         return self.progress.seconds + time.monotonic() - self.began
 
-    def _checkpoint(self, step: int) -> Path:
-        return self.stage.path / f"checkpoint-{step}"
+    def _rollouts(self, step: int) -> Path:
+        return self.stage.path / f"trajectories-{step:06d}.jsonl"
 
     def _save(self) -> None:
-        if self.rollouts:
-            write_jsonl(self.stage.path / f"trajectories-{self.progress.step:06d}.jsonl", self.rollouts)
-            self.rollouts = []
         state = {
             "progress": asdict(self.progress) | {"seconds": self._seconds()},
             "collector": self.batches.state_dict(),
         }
-        self.training.save(self._checkpoint(self.progress.step), state)
-        prune(self.stage.path, self.config.keep_checkpoints, [self._checkpoint(self.progress.best_step)])
+        self.keeper.save(self.progress.step, state, self.progress.best_step)
 
     def _keep(self) -> None:
         """A checkpoint of the last step, if it has none."""
-        if newest(self.stage.path) != self._checkpoint(self.progress.step):
+        if not self.keeper.holds(self.progress.step):
             self._save()
         self.shop.run.log(f"RL: stopped after step {self.progress.step}, which is kept")
 
     def _resume(self) -> None:
-        found = newest(self.stage.path)
-        if found is not None:
-            state = self.training.load(found)
-            self.progress = _Progress(**state["progress"])
+        state = self.keeper.resume(self.shop.seed)
+        if state is not None:
+            self.progress = Progress(**state["progress"])
             self.batches.load_state_dict(state["collector"])
-            self.shop.run.log(f"RL: going on from {found.name}")
+            self.shop.run.log(f"RL: going on from checkpoint-{self.progress.step}")
+        # What later steps left is not of this run: they are done again.
+        self.bad.resume(self.progress.step)
         for curve in ("rl", "rl-dev"):
-            self.shop.run.truncate_metrics(curve, self.progress.step if found is not None else -1)
-
-    def _warn(self) -> None:
-        progress, warn = self.progress, self.shop.run.warn
-        for number, what in ((progress.short_steps, "smaller than asked"), (progress.empty_steps, "without any group")):
-            if number:
-                warn(f"RL: {number} of {progress.step} steps were {what}: too few problems were solved sometimes")
-        if self.training.skipped:
-            warn(f"RL: {self.training.skipped} updates were skipped because their gradient was not finite")
-        if progress.best_step == 0:
-            warn("RL: no step scored as well on dev as the base, which therefore goes on to the next stage")
+            self.shop.run.truncate_metrics(curve, self.progress.step if state is not None else -1)
+        for file in self.stage.path.glob("trajectories-*.jsonl"):
+            if file > self._rollouts(self.progress.step):
+                file.unlink()
 
     def _finish(self) -> dict[str, Any]:
         progress = self.progress
-        best = self._checkpoint(progress.best_step)
+        best = self.keeper.whole(progress.best_step)
         self.bench.work.load_weights(best)
         self.bench.work.save(self.stage.path / MODEL_FOLDER)
         self.shop.run.log(f"RL: the best of {progress.step} steps on dev is step {progress.best_step}")
-        self._warn()
+        for text in progress.warnings():
+            self.shop.run.warn(f"RL: {text}")
+        if self.training.skipped:
+            said = "updates were skipped, whose loss or gradient was not finite: 1-rl/bad-updates.jsonl"
+            self.shop.run.warn(f"RL: {self.training.skipped} {said}")
         return {
             "steps": progress.step,
             "best_step": progress.best_step,
@@ -306,3 +274,8 @@ class _Training:
             "counts": {"problems": len(progress.problems), "used": progress.trajectories},
             "dropped": progress.dropped | {"surplus at the end": self.batches.waiting * self.config.group_size},
         }
+
+
+def _said(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """The rows of a step's rollouts: what was written and what it is worth, without tokens."""
+    return [t.to_json() | {"tokens": [], "logprobs": []} for group in groups for t in group.trajectories]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from metis_rise.recipe import Recipe
@@ -21,11 +21,25 @@ class Draw:
     count: int
 
 
+def blocks(draws: Sequence[Draw], completions: int) -> Iterator[list[Draw]]:
+    """`draws` in their order, as few at a time as have so many `completions` together."""
+    block: list[Draw] = []
+    there = 0
+    for draw in draws:
+        block.append(draw)
+        there += draw.count
+        if there >= completions:
+            yield block
+            block, there = [], 0
+    if block:
+        yield block
+
+
 class Rounds:
     """The samples of every problem, and who needs more.
 
     Sample numbers below `max_samples` are drawn, `samples` a round; those from there on are reused from RL and take
-    the place of the last rounds. What is drawn counts by whole rounds, so a half-written one is drawn again.
+    the place of the last rounds. What is drawn counts by whole rounds.
     """
 
     def __init__(self, recipe: Recipe, problems: Sequence[Problem]) -> None:
@@ -47,7 +61,35 @@ class Rounds:
 
     def tally(self, problem_id: str) -> Tally:
         """What counts of a problem: its whole rounds, and what was reused."""
-        drawn = self._round(problem_id) * self._config.samples
+        return self._tally(problem_id, self._round(problem_id))
+
+    def due(self) -> list[Draw]:
+        """All draws of the earliest round that is not done, those that are there too; none when all are settled.
+
+        So a run that was killed within a round sees the same list as one that was not.
+        """
+        open_ = [key for key in self._problems if not self._settled(key, self._round(key))]
+        number = min(map(self._round, open_), default=None)
+        if number is None:
+            return []
+        taking_part = (
+            problem
+            for key, problem in self._problems.items()
+            if self._round(key) >= number and not self._settled(key, number)
+        )
+        return [self._draw(problem, number) for problem in taking_part]
+
+    def lacks(self, draw: Draw) -> bool:
+        """Whether samples of a draw are not known."""
+        return not all(self.has(draw.problem.id, draw.first + sample) for sample in range(draw.count))
+
+    def reused(self, problem_id: str) -> int:
+        """How many of a problem's samples are RL's."""
+        return sum(sample >= self._config.max_samples for sample in self._seen[problem_id])
+
+    def _tally(self, problem_id: str, rounds: int) -> Tally:
+        """What counts of a problem after its first `rounds` rounds."""
+        drawn = rounds * self._config.samples
         counted = [
             flags
             for sample, flags in self._seen[problem_id].items()
@@ -55,22 +97,11 @@ class Rounds:
         ]
         return Tally(len(counted), sum(right for right, _ in counted), sum(usable for _, usable in counted))
 
-    def due(self) -> list[Draw]:
-        """The draws of the earliest round that is not done; none when all problems are settled."""
-        draws = [
-            self._draw(problem)
-            for problem in self._problems.values()
-            if not is_settled(self.tally(problem.id), self._config, self._distill.per_problem)
-        ]
-        earliest = min((draw.number for draw in draws), default=0)
-        return [draw for draw in draws if draw.number == earliest]
+    def _settled(self, problem_id: str, rounds: int) -> bool:
+        """Whether a problem needed no more samples after its first `rounds` rounds."""
+        return is_settled(self._tally(problem_id, rounds), self._config, self._distill.per_problem)
 
-    def reused(self, problem_id: str) -> int:
-        """How many of a problem's samples are RL's."""
-        return sum(sample >= self._config.max_samples for sample in self._seen[problem_id])
-
-    def _draw(self, problem: Problem) -> Draw:
-        number = self._round(problem.id)
+    def _draw(self, problem: Problem, number: int) -> Draw:
         span = self._span(problem.id, number)
         return Draw(problem, number, span.start, len(span))
 

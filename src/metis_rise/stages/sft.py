@@ -18,7 +18,7 @@ from metis_rise.stages import distill
 from metis_rise.stages.curriculum import Example, select
 from metis_rise.stages.dev import dev_problems, dev_score
 from metis_rise.stages.journals import JOURNAL, read_trajectories
-from metis_rise.stages.sft_training import DEV, train
+from metis_rise.stages.sft_training import DEV, drop_checkpoints, train
 from metis_rise.stages.workshop import MODEL_FOLDER, Workshop
 
 RL_MODEL = "the RL model"
@@ -48,7 +48,10 @@ def run(shop: Workshop) -> dict[str, Any]:
         if config.replay and not replay:
             shop.run.warn(f"sft: stage {config.name} asks for replay, but there is nothing to replay")
         folder = stage.path / f"model-{config.name}"
-        if not folder.exists():
+        if folder.exists():
+            # The run may have ended just after it was written.
+            drop_checkpoints(folder)
+        else:
             train(shop, config, taught, replay, last.model, folder, number)
         last = _Made(folder, f"stage {config.name}", dev_score(shop, DEV, number + 1))
         results.append(result | _figures(shop, config, number))

@@ -12,6 +12,7 @@ from metis_rise.engines.server.limits import TokenBucket
 from metis_rise.engines.server.loop import LoopThread
 from metis_rise.engines.server.pictures import data_url
 from metis_rise.engines.server.settings import ServerSettings
+from metis_rise.redaction import redacted
 
 CHAT = "/chat/completions"
 MODELS = "/models"
@@ -158,7 +159,8 @@ class ChatClient:
 def _reply(url: str, reply: Any) -> Reply:
     """Read a reply; answers without text (a refusal, a tool call) are left out.
 
-    Lone surrogates, which UTF-8 has no bytes for, are replaced: whatever is said can be written to a file.
+    Lone surrogates, which UTF-8 has no bytes for, are replaced, and our key should it be repeated: whatever is said can
+    be written to a file.
     """
     try:
         choices = [(choice["message"].get("content"), choice.get("finish_reason")) for choice in reply["choices"]]
@@ -168,5 +170,7 @@ def _reply(url: str, reply: Any) -> Reply:
         raise BadReply(f"JSON of another form than {CHAT} has ({type(fault).__name__}: {fault})") from fault
     if not choices:
         raise BadReply("no answer in the reply")
-    texts = [(text.encode("utf-8", "replace").decode(), ended) for text, ended in choices if isinstance(text, str)]
+    texts = [
+        (redacted(text.encode("utf-8", "replace").decode()), ended) for text, ended in choices if isinstance(text, str)
+    ]
     return Reply(tuple(Said(text, ended != "length") for text, ended in texts), used)

@@ -17,6 +17,7 @@ from metis_rise.engines.server.faults import BadReply, RequestFailed, ServersGon
 from metis_rise.engines.server.pauses import pause_before, retry_after
 from metis_rise.engines.server.settings import ServerSettings
 from metis_rise.engines.server.words import content_of, message_of, read_key
+from metis_rise.redaction import redacted
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -66,9 +67,9 @@ class Fleet:
         self._room = asyncio.Condition()
         self._mustered = False
         self._last_reason = ""
-        self._key = read_key(settings.api_key_env) if settings.api_key_env else ""
+        key = read_key(settings.api_key_env) if settings.api_key_env else ""
         self._client = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else None,
+            headers={"Authorization": f"Bearer {key}"} if key else None,
             timeout=httpx2.Timeout(None, connect=settings.connect_s),
             # Shorter than vLLM's own five seconds: a call must not be sent into a connection that is being closed.
             limits=httpx2.Limits(max_connections=None, keepalive_expiry=2.0),
@@ -282,7 +283,5 @@ class Fleet:
 
     def _shown(self, text: str) -> str:
         """A server's words on one short line, without our key should it repeat it."""
-        if self._key:
-            text = text.replace(self._key, "***")
-        line = " ".join(text.split())
+        line = " ".join(redacted(text).split())
         return line if len(line) <= SHOWN_CHARACTERS else line[:SHOWN_CHARACTERS] + "..."

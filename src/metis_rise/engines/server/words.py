@@ -24,7 +24,7 @@ def read_key(name: str) -> str:
     key = os.environ.get(name, "").strip()
     if not (key and key.isascii() and key.isprintable()):
         raise InputError(f"the environment variable {name} is not set, or is no server's key: one line of plain ASCII")
-    hide(key)
+    hide(key, name)
     return key
 
 

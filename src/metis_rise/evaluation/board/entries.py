@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from metis_rise.benchmarks.evaluation_folder import FILE
 from metis_rise.errors import InputError
 from metis_rise.evaluation.board.published import published
 from metis_rise.evaluation.board.scores import ModelScores, Score, read_scores
-from metis_rise.evaluation.folder import FILE
 from metis_rise.report.data import ARMS
 
 OWN = "evaluated here"

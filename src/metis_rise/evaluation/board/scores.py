@@ -12,6 +12,7 @@ from typing import Any
 from metis_rise.benchmarks.protocol import ProtocolRecord
 from metis_rise.errors import InputError
 from metis_rise.journal import parse_object
+from metis_rise.run_format import read_format
 
 AGAIN = "score again with the command that made it"
 _TYPES = {
@@ -68,8 +69,9 @@ def read_scores(folder: Path) -> ModelScores:
     """The score.json files of an evaluation folder, each in its benchmark's folder; none where there is no folder.
 
     Raises:
-        InputError: a file that is no score, or two of one benchmark.
+        InputError: a file that is no score, two of one benchmark, or a folder of a newer version.
     """
+    read_format(folder)
     model: str | None = None
     found: dict[str, Score] = {}
     for file in sorted(folder.glob("*/score.json")):

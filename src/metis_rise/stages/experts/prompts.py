@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template, TemplateError
 
 from metis_rise.errors import InputError
+from metis_rise.jinja_trial import try_template
+from metis_rise.jinja_trial.sandbox import compiled
 from metis_rise.problems.prompt import build_messages, control_token, option_lines
 from metis_rise.stages.experts.knowledge import Failed, Knowledge
 from metis_rise.types import AnswerType, Problem
@@ -24,13 +25,17 @@ class Prompter:
         """`template` is Jinja text, `where` its name in errors, `system` the system prompt.
 
         Raises:
-            InputError: it cannot be rendered, leaves the question out, or holds a model's control token.
+            InputError: it cannot be rendered, does not come to an end, leaves the question out, or holds a model's
+                control token.
         """
         self._where, self._system = where, system
+        problem = Problem("canary", _CANARY, "4", AnswerType.NUMBER)
+        canaries = (Knowledge(), Knowledge("4", "2 + 2 = 4", ("Add.",), (Failed("5", "wrong"),)))
+        # Before it is compiled: constant texts are made then.
+        try_template(template, where, [_values(problem, known) | asdict(known) for known in canaries])
         self._template = _compiled(template, where)
-        whole = Knowledge("4", "2 + 2 = 4", ("Add.",), (Failed("5", "wrong"),))
-        for known in (Knowledge(), whole):
-            if _CANARY not in self._text(Problem("canary", _CANARY, "4", AnswerType.NUMBER), known):
+        for known in canaries:
+            if _CANARY not in self._text(problem, known):
                 raise InputError(f"{where}: the prompt lacks the question; write {{{{ question }}}} where it belongs")
 
     def messages(self, problem: Problem, known: Knowledge) -> list[dict[str, Any]]:
@@ -43,14 +48,7 @@ class Prompter:
 
     def _text(self, problem: Problem, known: Knowledge) -> str:
         try:
-            text = self._template.render(
-                question=problem.question,
-                options=option_lines(problem.choices),
-                answer=known.answer,
-                solution=known.solution,
-                hints=known.hints,
-                failed=known.failed,
-            ).strip()
+            text = self._template.render(_values(problem, known)).strip()
         # What a template does with what it is given is the user's code: a number may be divided by zero there.
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise InputError(f"{self._where}: problem {problem.id}: cannot be rendered: {error}") from error
@@ -61,10 +59,20 @@ class Prompter:
         return text
 
 
+def _values(problem: Problem, known: Knowledge) -> dict[str, Any]:
+    """What a template is given."""
+    return {
+        "question": problem.question,
+        "options": option_lines(problem.choices),
+        "answer": known.answer,
+        "solution": known.solution,
+        "hints": known.hints,
+        "failed": known.failed,
+    }
+
+
 def _compiled(template: str, where: str) -> Template:
-    # No loader: a template includes no other file. The sandbox keeps it from everything but its values.
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     try:
-        return environment.from_string(template)
+        return compiled(template)
     except TemplateError as error:
         raise InputError(f"{where}: no Jinja template: {error}") from error

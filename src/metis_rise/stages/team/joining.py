@@ -31,6 +31,7 @@ from metis_rise.errors import InputError
 from metis_rise.policy.loading import pick_device
 from metis_rise.policy.parallel.mesh import Parallel, backend_of
 from metis_rise.recipe import Recipe, resolved
+from metis_rise.stages.team import STORE
 from metis_rise.stages.team.leading import Team
 from metis_rise.stages.team.operations import Station, serve
 from metis_rise.stages.team.wire import Channel
@@ -81,7 +82,7 @@ def led(recipe: Recipe, work: Callable[[Team | None], T]) -> T | None:
 
 @contextmanager
 def _joined(recipe: Recipe) -> Iterator[Station]:
-    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    store, rank, size = _met()
     if rank:
         _be_quiet()
     torch.set_num_threads(recipe.threads or cores())
@@ -105,6 +106,16 @@ def _joined(recipe: Recipe) -> Iterator[Station]:
         fall(store, rank, reason)
         raise reason from reason.__cause__
     dist.destroy_process_group()
+
+
+def _met() -> tuple[Store, int, int]:
+    """What all processes write into to find each other, this one's rank and their number."""
+    if STORE not in os.environ:
+        met: tuple[Store, int, int] = next(rendezvous("env://", timeout=PATIENCE))
+        return met
+    store: Store = dist.FileStore(os.environ[STORE], processes())  # type: ignore[attr-defined]
+    store.set_timeout(PATIENCE)
+    return store, int(os.environ["RANK"]), processes()
 
 
 def fall(store: Store, rank: int, error: BaseException) -> None:
@@ -142,6 +153,8 @@ def _be_quiet() -> None:
     """A process that serves says nothing that the leader says too, and leaves Ctrl-C to it: it may finish a step."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger("metis_rise").setLevel(logging.ERROR)
+    # Helper processes are its own.
+    logging.getLogger("metis_rise.crew").setLevel(logging.WARNING)
     warnings.simplefilter("ignore")
 
 

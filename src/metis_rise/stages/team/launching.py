@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -18,6 +19,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from metis_rise.stages.team import STORE
 from metis_rise.stopping import TOGETHER_S
 
 # Those that would end all processes at once; SIGINT and SIGTERM are passed on instead.
@@ -32,19 +34,33 @@ def launch(arguments: Sequence[str], processes: int) -> int:
     Raises:
         KeyboardInterrupt: a second SIGINT or SIGTERM, and all are ended.
     """
-    # It says in fifty lines what the process that failed has said in one.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    config = LaunchConfig(
+    with tempfile.TemporaryDirectory(prefix="rise-ranks-") as scratch:
+        return _launched(arguments, _config(processes, Path(scratch)))
+
+
+def _config(processes: int, scratch: Path) -> LaunchConfig:
+    """Processes that meet by files in `scratch`: torch's own stores listen on every address of the machine."""
+    os.environ[STORE] = str(scratch / "ranks")
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+    if sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    return LaunchConfig(
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=processes,
         run_id=uuid.uuid4().hex,
         rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
+        rdzv_endpoint=str(scratch / "launcher"),
+        rdzv_configs={"store_type": "file"},
         max_restarts=0,
         monitor_interval=0.1,
         signals_to_handle=_ENDING,
     )
+
+
+def _launched(arguments: Sequence[str], config: LaunchConfig) -> int:
+    # It says in fifty lines what the process that failed has said in one.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
         with _signals_passed_on():
             elastic_launch(config, sys.executable)("-m", "metis_rise", *arguments)

@@ -14,7 +14,7 @@ from torch import Tensor
 from metis_rise.engines.base import Request
 from metis_rise.policy.model import Policy
 from metis_rise.stages.hands import OptimizerSettings
-from metis_rise.stages.passes import Completion, Job, Sample, Sums
+from metis_rise.stages.passes import Completion, Job, Sample, Sums, Taught
 from metis_rise.stages.prompts import Prompts
 from metis_rise.stages.team.balance import grouped_shares, shares
 from metis_rise.stages.team.codec import pack_completions, pack_requests, pack_samples, unpack_groups
@@ -118,9 +118,14 @@ class TeamTraining:
         """See `Training`."""
         return self.model.trained.skipped
 
-    def step(self, lr: float) -> float:
+    @property
+    def skipped_in_row(self) -> int:
         """See `Training`."""
-        (reply,) = self.team.do("step", {"model": self.number, "lr": lr})
+        return self.model.trained.skipped_in_row
+
+    def step(self, lr: float, loss: float) -> float:
+        """See `Training`."""
+        (reply,) = self.team.do("step", {"model": self.number, "lr": lr, "loss": loss})
         return float(reply.values["norm"])
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
@@ -185,11 +190,14 @@ class TeamHands:
             sums.add(Sums.from_json(reply.values["sums"]))
         return sums
 
-    def teach(self, completions: Sequence[Completion], budget: int) -> float:
+    def teach(self, completions: Sequence[Completion], budget: int) -> Taught:
         """See `Hands`."""
         values = {"budget": budget, "total": sum(len(each.tokens) for each in completions)}
         replies = self._share("teach", values, completions, pack_completions(completions))
-        return sum(float(reply.values["loss"]) for reply in replies)
+        taught = Taught()
+        for reply in replies:
+            taught.add(Taught(**reply.values["taught"]))
+        return taught
 
     def logprobs(self, completions: Sequence[Completion], temperature: float, budget: int) -> list[Tensor]:
         """See `Hands`."""

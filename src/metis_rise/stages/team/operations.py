@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ def _update(station: Station, message: Message) -> Replies:
 def _teach(station: Station, message: Message) -> Replies:
     model, mine = station.model(message), station.mine(message, unpack_completions(message))
     with station.noting(model) as values:
-        values["loss"] = model.hands.teach_share(mine, message.values["budget"], message.values["total"])
+        values["taught"] = asdict(model.hands.teach_share(mine, message.values["budget"], message.values["total"]))
     return station.channel.gather(Message(values))
 
 
@@ -149,7 +149,7 @@ def _logprobs(station: Station, message: Message) -> Replies:
 
 
 def _step(station: Station, message: Message) -> Replies:
-    norm = station.model(message).trained.step(message.values["lr"])
+    norm = station.model(message).trained.step(message.values["lr"], message.values["loss"])
     return [Message({"norm": norm})]
 
 

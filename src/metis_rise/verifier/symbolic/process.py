@@ -6,24 +6,19 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from typing import Any
 
+from metis_rise.crew.child import last_words, start
+from metis_rise.crew.lines import Gone, Lines
 from metis_rise.errors import InputError
 
 # An interpreter that imports sympy is ready within a second or two; this is for a machine busy with other things.
 START_S = 60.0
 # Of address space, of which sympy and its grammars take a tenth.
 MEMORY_MB = 2048
-# A time-out of zero would mean not to block, which fails otherwise than by TimeoutError.
-_LEAST_S = 1e-3
-
-
-class WorkerGone(Exception):
-    """The worker's end of the socket is closed: it crashed or was killed."""
 
 
 class Worker:
@@ -35,8 +30,13 @@ class Worker:
         self._ready = False
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives until the worker is ready
         self._channel, theirs = socket.socketpair()
+        self._lines = Lines(self._channel)
+        arguments = [str(os.getpid()), str(deadline_s), str(MEMORY_MB)]
+        # sympy's order of terms, and with it what it proves, may hang on the hashes of names.
+        variables = {"PYTHONHASHSEED": "0"}
         try:
-            self._process = _start(theirs.fileno(), self._said.fileno(), deadline_s)
+            module = f"{__package__}.worker"
+            self._process = start(module, arguments, theirs.fileno(), self._said.fileno(), variables)
         except OSError as error:
             self._close()
             raise InputError(f"the symbolic checker cannot be started with {sys.executable!r}: {error}") from error
@@ -56,8 +56,8 @@ class Worker:
             hello = self._read(self._start_ends)
         except TimeoutError as error:
             raise InputError(f"the symbolic checker was not ready within {START_S:.0f} s") from error
-        except (WorkerGone, ConnectionError) as error:
-            raise InputError(f"the symbolic checker ended while it started: {self._last_words()}") from error
+        except Gone as error:
+            raise InputError(f"the symbolic checker ended while it started: {last_words(self._said)}") from error
         if "broken" in hello:
             raise InputError(
                 f"the symbolic checker cannot use math-verify ({hello['broken']}); "
@@ -71,14 +71,10 @@ class Worker:
 
         Raises:
             TimeoutError: the clock (`time.monotonic`) shows `ends`.
-            WorkerGone: the process has ended.
+            Gone: the process has ended.
         """
-        try:
-            self._channel.settimeout(max(ends - time.monotonic(), _LEAST_S))
-            self._channel.sendall(json.dumps({"gold": gold, "answer": answer}).encode("ascii") + b"\n")
-            verdict: bool | None = self._read(ends)["same"]
-        except ConnectionError as error:
-            raise WorkerGone from error
+        self._lines.send(json.dumps({"gold": gold, "answer": answer}).encode("ascii") + b"\n", ends)
+        verdict: bool | None = self._read(ends)["same"]
         return verdict
 
     def kill(self) -> None:
@@ -95,40 +91,8 @@ class Worker:
         self._process.returncode = 0
 
     def _read(self, ends: float) -> Any:
-        received = b""
-        while not received.endswith(b"\n"):
-            self._channel.settimeout(max(ends - time.monotonic(), _LEAST_S))
-            part = self._channel.recv(4096)
-            if not part:
-                raise WorkerGone
-            received += part
-        return json.loads(received)
-
-    def _last_words(self) -> str:
-        self._said.seek(0)
-        lines = self._said.read().decode("utf-8", errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "nothing was said")
+        return json.loads(self._lines.line(ends))
 
     def _close(self) -> None:
         self._channel.close()
         self._said.close()
-
-
-def _start(channel: int, said: int, deadline_s: float) -> subprocess.Popen[bytes]:
-    """In a session of its own, which a Ctrl-C at the terminal does not reach."""
-    arguments = [str(os.getpid()), str(deadline_s), str(MEMORY_MB)]
-    return subprocess.Popen(
-        # -P: a sympy.py in the user's folder is not sympy.
-        [sys.executable, "-P", "-m", f"{__package__}.worker", *arguments],
-        stdin=channel,
-        stdout=subprocess.DEVNULL,
-        stderr=said,
-        env={
-            **os.environ,
-            # It finds the packages that this process finds.
-            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
-            # sympy's order of terms, and with it what it proves, may hang on the hashes of names.
-            "PYTHONHASHSEED": "0",
-        },
-        start_new_session=True,
-    )

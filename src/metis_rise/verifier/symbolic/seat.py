@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
-from metis_rise.verifier.symbolic.process import Worker, WorkerGone
+from metis_rise.crew.lines import Gone
+from metis_rise.verifier.symbolic.process import Worker
+
+log = logging.getLogger(__name__)
 
 
 class Seat:
-    """Asks one worker at a time, for one thread at a time. `worker` is None before the first question."""
+    """Asks one worker at a time, for one thread at a time.
+
+    Attributes:
+        worker: None before the first question.
+        died: workers that have ended by themselves so far.
+    """
 
     def __init__(self, deadline_s: float) -> None:
         """`deadline_s` is how long a worker may take for a pair, its start not counted."""
         self._deadline_s = deadline_s
         self.worker: Worker | None = None
+        self.died = 0
 
     def ask(self, gold: str, answer: str) -> bool | None:
         """What the worker says; None at the deadline, after which it is killed.
@@ -34,7 +44,8 @@ class Seat:
             except TimeoutError:
                 self._replace()
                 return None
-            except WorkerGone:
+            except Gone:
+                self._count(worker)
                 self._replace()
             except BaseException:
                 # A Ctrl-C here leaves an answer under way that the next pair must not get.
@@ -53,6 +64,12 @@ class Seat:
         if self.worker is not None:
             self.worker.forget()
             self.worker = None
+
+    def _count(self, worker: Worker) -> None:
+        self.died += 1
+        # Of answers that crash it there may be thousands.
+        if self.died.bit_count() == 1:
+            log.warning("symbolic checker: process %d ended and is replaced (%d so far)", worker.pid, self.died)
 
     def _replace(self) -> None:
         """The new worker starts while this process goes on."""

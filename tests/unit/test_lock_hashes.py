@@ -1,0 +1,79 @@
+"""requirements.lock names every package of constraints.txt but torch, with hashes and nothing of any machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("lock_hashes", ROOT / "scripts" / "lock_hashes.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_lock_has_the_versions_of_the_constraints_and_a_hash_for_each(script: ModuleType) -> None:
+    lines = [line for line in script.LOCK.read_text().splitlines() if not line.startswith("#")]
+    packages = [line for line in lines if not line.startswith(" ")]
+    assert [re.split(r" [;\\]", line)[0] for line in packages] == script.wanted(script.CONSTRAINTS.read_text())
+    hashes = [line for line in lines if line.startswith(" ")]
+    assert all(re.fullmatch(r" {4}--hash=sha256:[0-9a-f]{64}(?: \\)?", line) for line in hashes)
+    for line, following in zip(lines, [*lines[1:], "end"], strict=True):
+        assert line.endswith(" \\") == following.startswith(" "), line
+    assert all(line.endswith(" \\") for line in packages), "one of them has no hash"
+
+
+def test_torch_alone_is_left_to_the_machine_and_no_address_is_written(script: ModuleType) -> None:
+    constraints, locked = script.CONSTRAINTS.read_text(), script.LOCK.read_text()
+    assert set(re.findall(r"^[^#\n]+", constraints, re.M)) - set(script.wanted(constraints)) == {"torch==2.13.0"}
+    assert "torch==2.13.0" in (ROOT / "Makefile").read_text()
+    assert "://" not in locked and "index" not in locked and "find-links" not in locked
+
+
+def test_make_installs_nothing_else_without_a_hash() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    installs = re.findall(r"^\t\$\(PIP\) install (.+)$", makefile, re.M)
+    assert installs == [
+        "--require-hashes --no-deps -r requirements.lock",
+        "-c constraints.txt torch==2.13.0",
+        "--no-deps --no-build-isolation -e .",
+    ]
+
+
+def report(name: str, version: str, sha256: str) -> dict[str, object]:
+    found = {"archive_info": {"hashes": {"sha256": sha256}}}
+    return {"metadata": {"name": name, "version": version}, "download_info": found}
+
+
+def test_wheels_of_all_machines_are_gathered_under_the_constraints_spelling(script: ModuleType) -> None:
+    wanted = script.wanted("# c\nJinja2==3.1.6\ntorch==2.13.0\n\nast_serialize==0.1\n")
+    assert wanted == ["Jinja2==3.1.6", "ast_serialize==0.1"]
+    hashes: dict[str, set[str]] = {}
+    for sha in ("bb", "aa", "aa"):
+        for pinned, each in script.found(
+            {"install": [report("ast-serialize", "0.1", sha), report("jinja2", "3.1.6", "cc")]}
+        ):
+            hashes.setdefault(pinned, set()).add(each)
+    said = script.lock(wanted, hashes, {"Jinja2==3.1.6": {"aarch64"}}).removeprefix(script.HEAD)
+    assert said == (
+        'Jinja2==3.1.6 ; platform_machine != "aarch64" \\\n'
+        "    --hash=sha256:cc\nast_serialize==0.1 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
+    )
+    with pytest.raises(KeyError):
+        script.lock(["ast_serialize==0.2"], hashes, {})
+
+
+def test_tags_of_a_machine_begin_with_the_newest(script: ModuleType) -> None:
+    kinds = list(script.platforms())
+    assert len(kinds) == 6
+    assert kinds[0][0] == "manylinux_2_28_x86_64" and "manylinux2014_x86_64" in kinds[0]
+    assert kinds[-1][:2] == ["macosx_15_0_arm64", "macosx_15_0_universal2"] and "macosx_11_0_arm64" in kinds[-1]
