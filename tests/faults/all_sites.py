@@ -1,6 +1,6 @@
 """Every write site of the micro run, on a disk that is full there, fails there, or tears what is written there.
 
-    python tests/faults/all_sites.py            all, some 20 minutes on a free core
+    python tests/faults/all_sites.py            all: up to an hour
     python tests/faults/all_sites.py --only 1-rl --kinds EIO,torn
 
 A run that looks on gives the sites and the right results. Then one run is struck at one site after another: each

@@ -25,7 +25,11 @@ def whole_folder(target: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             yield temporary
+            mode = temporary.stat().st_mode & 0o666
             for path in (*temporary.rglob("*"), temporary):
+                if path.is_file():
+                    # safetensors makes files that only their owner may read, whatever the umask says.
+                    path.chmod(mode)
                 sync(path)
             if target.exists():
                 shutil.rmtree(retired, ignore_errors=True)
