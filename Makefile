@@ -11,6 +11,8 @@ STAMP := .venv/installed
 SERVER := .venv-vllm/installed
 FACTORY := .venv-llamafactory/installed
 SUITES := unit corpus faults chaos parallel cli slow llamafactory vllm
+# Of many small tests, which processes share; the tests of the others start processes of their own.
+SHARED := unit corpus
 
 .PHONY: demo test lint bench faults chaos wheel clean
 
@@ -21,7 +23,8 @@ test: $(STAMP) $(SERVER) $(FACTORY)
 	@set -e; for suite in $(SUITES); do \
 	  start=$$(date +%s); \
 	  echo "== tests/$$suite"; \
-	  $(BIN)/python -m pytest tests/$$suite -q --durations=10 --durations-min=1; \
+	  case " $(SHARED) " in *" $$suite "*) workers="-n auto --dist loadfile";; *) workers=;; esac; \
+	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/$$suite -q $$workers --durations=10 --durations-min=1; \
 	  echo "== tests/$$suite: $$(( $$(date +%s) - start )) s"; \
 	done
 
