@@ -43,6 +43,7 @@ def test_make_installs_nothing_else_without_a_hash() -> None:
     makefile = (ROOT / "Makefile").read_text()
     installs = re.findall(r"^\t\$\(PIP\) install (.+)$", makefile, re.M)
     assert installs == [
+        "--no-deps torch==2.13.0",
         "--require-hashes --no-deps -r requirements.lock",
         "-c constraints.txt torch==2.13.0",
         "--no-deps --no-build-isolation -e .",

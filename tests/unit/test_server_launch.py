@@ -87,7 +87,12 @@ def test_the_server_goes_with_the_terminal_and_no_proxy_is_asked_for_it(
 ):
     vllm()
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    process = start("--port", str(port))
+    # Under nohup it would rightly stay.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        process = start("--port", str(port))
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert process.stderr is not None and process.stdout is not None
     said = next(line for line in process.stderr if "ready" in line)
     process.send_signal(signal.SIGHUP)
