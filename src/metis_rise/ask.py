@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from metis_rise.engines.base import Request, SamplingParams
+from metis_rise.engines.base import Request, SamplingParams, unaborted
 from metis_rise.engines.native import NativeEngine
 from metis_rise.errors import InputError
 from metis_rise.policy.model import Policy
@@ -42,7 +42,7 @@ def ask(
         policy = Policy.load(model, dtype=dtype)
         prompt = policy.encode(build_messages(problem, system_prompt(policy, system)), [store.open(key)])
     engine = NativeEngine(policy, lambda _: prompt)
-    (group,) = engine.sample([Request(problem, 1, SamplingParams(temperature, max_tokens=max_tokens))])
+    (group,) = unaborted(engine.sample([Request(problem, 1, SamplingParams(temperature, max_tokens=max_tokens))]))
     return group.trajectories[0]
 
 

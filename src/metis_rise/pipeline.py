@@ -161,7 +161,7 @@ def _note(run: Run, name: str, seconds: float) -> None:
 
 def _noted(run: Run, name: str, title: str) -> bool:
     """Whether the manifest has a finished stage, which a kill may have left out, or had it from another run."""
-    done = any((row["stage"], row["round"]) == (name, run.number) for row in run.events("stage"))
+    done = any((row["stage"], row.get("round", 1)) == (name, run.number) for row in run.events("stage"))
     return done or any(title in row["stages"] for row in run.events("fork"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from tiny import write_folder
 
 from metis_rise.benchmarks.base import Style
 from metis_rise.benchmarks.evaluation_folder import Answer
-from metis_rise.engines.base import SamplingParams
+from metis_rise.engines.base import Request, SamplingParams
+from metis_rise.engines.native import NativeEngine
 from metis_rise.errors import InputError
 from metis_rise.evaluation import samplers
 from metis_rise.evaluation.asking import Asking
@@ -29,6 +31,7 @@ from metis_rise.problems.images import ImageStore
 from metis_rise.recipe import load_recipe, resolved
 from metis_rise.run import Run
 from metis_rise.stages import helpers
+from metis_rise.types import Group, StopReason, Trajectory
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +200,15 @@ def test_a_run_of_another_version_is_told(tmp_path: Path):
 def test_options_that_exclude_each_other_are_refused(options: dict, said: str):
     with pytest.raises(InputError, match=said):
         Options(**options)
+
+
+def test_an_item_that_the_sampler_gave_up_is_no_wrong_answer(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def given_up(self: NativeEngine, requests: Sequence[Request]) -> Iterator[Group]:
+        for request in requests:
+            yield Group(request.problem, (Trajectory(request.problem.id, 0, "", stop=StopReason.ABORT),))
+
+    monkeypatch.setattr(NativeEngine, "sample", given_up)
+    with pytest.raises(InputError, match="the sampler gave it up"):
+        answers(model, tmp_path, asking())

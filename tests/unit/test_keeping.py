@@ -155,6 +155,16 @@ def test_a_checkpoint_of_a_version_without_sizes_is_whole(place: Place) -> None:
     assert newest(place.folder) == place.folder / "checkpoint-1"
 
 
+@pytest.mark.parametrize("name", ["state.json", "model/model.safetensors"])
+def test_one_of_such_a_version_with_an_empty_file_is_not(place: Place, name: str) -> None:
+    place.keeper().save(1, {})
+    folder = place.folder / "checkpoint-1"
+    (folder / "COMPLETE").write_bytes(b"")
+    (folder / "model").mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"")
+    assert damaged(place.folder) == {folder: f"{Path(name).name} is empty"}
+
+
 @pytest.mark.parametrize("marker", [b'{"sizes": {"model/we', b"[]", b'{"sizes": 1}', b'{"other": {}}', b"\xff\xfe"])
 def test_a_marker_that_says_no_sizes_is_damage(place: Place, marker: bytes) -> None:
     place.keeper().save(1, {})

@@ -7,6 +7,7 @@ from pathlib import Path
 from diagnosing import make_shop
 
 from metis_rise import pipeline
+from metis_rise.journal import append_jsonl
 
 
 def noted(shop: pipeline.Workshop) -> list[tuple[str, int, float]]:
@@ -33,3 +34,11 @@ def test_what_another_run_did_is_not_noted_as_done_here(tmp_path: Path):
     pipeline._do(shop, "rl")
     pipeline._do(shop.in_round(2), "rl")
     assert noted(shop) == [("rl", 2, 1.0)]
+
+
+def test_a_stage_of_a_run_from_before_there_were_rounds_is_of_the_first(tmp_path: Path):
+    shop = make_shop(tmp_path, {"p": 0.5})
+    shop.run.stage("rl").finish({"seconds": 1.0})
+    append_jsonl(shop.run.path / "manifest.jsonl", [{"time": "", "kind": "stage", "stage": "rl", "seconds": 1.0}])
+    pipeline._do(shop, "rl")
+    assert len(shop.run.events("stage")) == 1

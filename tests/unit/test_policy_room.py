@@ -16,7 +16,7 @@ from torch import Tensor
 from metis_rise.errors import InputError
 from metis_rise.policy.forward import row_logprobs
 from metis_rise.policy.model import Policy
-from metis_rise.policy.room import Room, out_of_memory
+from metis_rise.policy.room import Room, _avoid, out_of_memory
 from metis_rise.stages.passes import Completion, completions_of
 from metis_rise.stages.workshop import Bench
 
@@ -108,6 +108,11 @@ def test_a_group_that_does_not_fit_is_left_out_and_counted(
         figures = updater.update(groups, 0.25)
     assert figures["groups_left_out"] == 1 and updater.left_out == {"long"}
     assert "left out: 'long'" in caplog.text
+    # One that is left out says nothing of the size of the others' passes.
+    first = bench.work.room.tokens  # type: ignore[attr-defined]
+    with memory_for(bench.policy, sizes["long"] - 1, backward):
+        updater.update(groups, 0.25)
+    assert bench.work.room.tokens == first  # type: ignore[attr-defined]
     whole, count = (sum(len(t.tokens) for kept in some for t in kept.group.trajectories) for some in (groups, others))
     wanted = naive_update(bench, others, [spec for spec in SPECS if spec[0] != "long"])
     # What is divided by counts the whole batch.
@@ -176,3 +181,12 @@ class Recorder:
     def step(self, lr: float, loss: float) -> float:
         self.gradients.append(take_gradients(self._policy))
         return 1.0
+
+
+def test_no_budget_is_advised_that_a_prompt_with_a_completion_passes(place: Place) -> None:
+    prompt = place.fresh().prompt(place.problems["long"])
+    rows = [(prompt, torch.zeros(9, dtype=torch.long))]
+    least = len(prompt) + 9
+    assert _avoid(rows, least + 5, 2 * least) == f"micro_tokens={least + 5} would avoid it"
+    assert _avoid(rows, least // 2, 2 * least) == f"micro_tokens={least} would avoid it"
+    assert "model.max_pixels" in _avoid(rows, least // 2, least)

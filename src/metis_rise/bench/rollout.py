@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metis_rise.bench.cases import OURS, Arms, Case, Fresh
 from metis_rise.bench.workbench import Workbench, repeated_pictures
-from metis_rise.engines.base import Request, SamplingParams
+from metis_rise.engines.base import Request, SamplingParams, unaborted
 from metis_rise.engines.native import NativeEngine
 from metis_rise.policy.prompt import Prompt
 from metis_rise.types import AnswerType, Problem
@@ -42,7 +42,7 @@ def own_rollout(bench: Workbench, case: Case, temperature: float) -> Fresh[list[
 
     def run(prompts: list[Prompt]) -> Tensor:
         engine = NativeEngine(bench.policy, lambda problem: prompts[int(problem.id)])
-        groups = sorted(engine.sample(requests), key=lambda group: int(group.problem.id))
+        groups = sorted(unaborted(engine.sample(requests)), key=lambda group: int(group.problem.id))
         return torch.tensor([trajectory.tokens for group in groups for trajectory in group.trajectories])
 
     return Fresh(partial(bench.prompts, case), run)

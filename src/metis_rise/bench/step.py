@@ -14,7 +14,7 @@ from torch import Tensor
 from metis_rise.bench import trl_steps
 from metis_rise.bench.cases import OURS, Arms, Case, Fresh
 from metis_rise.bench.workbench import Workbench
-from metis_rise.engines.base import Request, SamplingParams
+from metis_rise.engines.base import Request, SamplingParams, unaborted
 from metis_rise.engines.native import NativeEngine
 from metis_rise.problems.images import ImageStore
 from metis_rise.recipe.rl import RLConfig
@@ -62,7 +62,7 @@ def own_step(bench: Workbench, case: Case) -> Fresh[Problem]:
         return Problem(str(turn), bench.question, "", AnswerType.TEXT, (key,))
 
     def run(problem: Problem) -> Tensor:
-        (group,) = engine.sample([Request(problem, case.group_size, params, seed=int(problem.id))])
+        (group,) = unaborted(engine.sample([Request(problem, case.group_size, params, seed=int(problem.id))]))
         kept = KeptGroup(_rewarded(group), int(problem.id), tuple(t.logprobs for t in group.trajectories))
         return torch.tensor(updater.update([kept], CONFIG.learning_rate)["grad_norm"])
 

@@ -16,7 +16,7 @@ from metis_rise.cluster.facts import ModelFacts
 from metis_rise.cluster.flops import group_flops, update_factor, vision_flops
 from metis_rise.cluster.rates import Decoding, Rates
 from metis_rise.cluster.workload import Workload
-from metis_rise.engines.base import Request, SamplingParams
+from metis_rise.engines.base import Request, SamplingParams, unaborted
 from metis_rise.engines.native import NativeEngine
 from metis_rise.policy.as_recipe import load_as
 from metis_rise.policy.forward import Row, score
@@ -117,7 +117,7 @@ class _Meter:
             engine = NativeEngine(self.policy, lambda problem: known[problem.id], self.recipe.sampling.batch_tokens)
             return [Request(_problem(name), size, params) for name in known], engine
 
-        return self._best(requests, lambda made: list(made[1].sample(made[0])))
+        return self._best(requests, lambda made: list(unaborted(made[1].sample(made[0]))))
 
     def _best(self, prepare: Callable[[], object], run: Callable[..., object]) -> float:
         """Least seconds of `run` on what `prepare` makes, new each time: whatever disturbs it only adds."""

@@ -107,7 +107,7 @@ class Crew:
         with self._lock:
             self.replaced += 1
             number = self.replaced
-        log.warning("helper process %d of %s ended: %s; replaced (%d so far)", pid, self._module, words, number)
+        log.warning("helper process %d of %s ended: %s (%d so far)", pid, self._module, words, number)
 
     def _let_go(self, helper: Helper) -> None:
         with self._lock:

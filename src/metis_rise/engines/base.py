@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -86,3 +86,14 @@ class Engine(Protocol):
     def close(self) -> None:
         """Let go of connections and threads; nothing is sampled afterwards."""
         ...
+
+
+def unaborted(groups: Iterable[Group]) -> Iterator[Group]:
+    """The same groups, where nobody asks a second time; InputError at the first that the sampler gave up."""
+    for group in groups:
+        if group.aborted:
+            raise InputError(
+                f"{group.problem.id!r}: the sampler gave it up: one prompt with its completions does not fit into "
+                "memory; lower the tokens of a completion or the pixels of a picture"
+            )
+        yield group

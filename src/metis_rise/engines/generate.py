@@ -99,8 +99,9 @@ class Loop:
         self._rows = [self._rows[index] for index in kept]
         growing = dict.fromkeys(row.growing for row in self._rows)
         limits = [row.params.max_tokens for row in self._rows]
+        self.under_way = [each.request for each in growing]
         admitted = self._waiting.admit(Held.of([each.length for each in growing], limits))
-        self.under_way = [each.request for each in growing] + [request for request, _ in admitted]
+        self.under_way += [request for request, _ in admitted]
         if not self._rows and not admitted:
             return
         states, logits = self._read([prompt for _, prompt in admitted])

@@ -15,6 +15,7 @@ from metis_rise.benchmarks.base import Item
 from metis_rise.benchmarks.evaluation_folder import Answer
 from metis_rise.benchmarks.protocol import ProtocolRecord, system_sha, versions
 from metis_rise.crew.crew import cores
+from metis_rise.engines.base import unaborted
 from metis_rise.engines.native import NativeEngine
 from metis_rise.evaluation.asking import AUTO, Asking, Shown, Wanted, shown
 from metis_rise.evaluation.weights import fingerprint
@@ -95,7 +96,7 @@ class NativeSampler:
 
         engine = NativeEngine(self.policy, encode, self._batch_tokens)
         with closing(pictures):
-            for group in engine.sample([request for _, request in asked.values()]):
+            for group in unaborted(engine.sample([request for _, request in asked.values()])):
                 yield answers_of(asked[group.problem.id][0], group)
 
     def _pictures(self, keys: Sequence[str]) -> Pictures:

@@ -37,8 +37,11 @@ def fault(folder: Path) -> str:
     if not marker.is_file():
         return f"no {MARKER}"
     content = marker.read_bytes()
-    # Versions before sizes were written touched it.
-    sizes = {} if not content else (parse_object(content) or {}).get("sizes")
+    if not content:
+        # Versions before sizes were written touched it; a disk that lies leaves everything empty.
+        empty = next((path.name for path in _tensors_and_state(folder) if not path.stat().st_size), None)
+        return "" if empty is None else f"{empty} is empty"
+    sizes = (parse_object(content) or {}).get("sizes")
     if not isinstance(sizes, dict):
         return f"{MARKER} is damaged"
     for name, size in sizes.items():
@@ -48,6 +51,10 @@ def fault(folder: Path) -> str:
         if (there := path.stat().st_size) != size:
             return f"{name} is {there} bytes long, and was {size} when it was written"
     return ""
+
+
+def _tensors_and_state(folder: Path) -> list[Path]:
+    return [folder / "state.json", *folder.rglob("*.safetensors")]
 
 
 def newest(folder: Path) -> Path | None:

@@ -37,6 +37,8 @@ def whole_folder(target: Path) -> Iterator[Path]:
             temporary.rename(target)
             sync(target.parent)
     finally:
+        if retired.exists() and not target.exists():
+            retired.rename(target)
         # What is half written on a full disk would keep it full.
         shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(retired, ignore_errors=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -81,21 +81,22 @@ class Room:
                     raise
                 failed = turn.under_way
                 if failed is None or isinstance(policy, SharedPolicy):
-                    raise InputError(_mend(policy, budget)) from error
+                    raise InputError(_mend(policy, rows, budget)) from error
             # Not within the block above: a traceback holds the tensors of its frames.
             _let_go(policy)
             groups = failed.groups if isinstance(failed, Whole) else (failed.group,)
-            tokens = min(sum(group.tokens for group in groups), budget, limit or budget)
-            limit = self.tokens = max(1, tokens // 2)
             if _divisible(failed, groups):
-                said = "out of memory in a pass of %d tokens: again in passes of %d; micro_tokens=%d would avoid it"
-                log.warning(said, tokens, limit, limit)
+                tokens = min(sum(group.tokens for group in groups), budget, limit or budget)
+                limit = self.tokens = max(1, tokens // 2)
+                said = "out of memory in a pass of %d tokens: again in passes of %d; %s"
+                log.warning(said, tokens, limit, _avoid(rows, limit, tokens))
                 continue
+            # Smaller passes would not help it, and others need none.
             out = {left[index] for group in groups for index in group.members}
-            names = [group.prompt.problem for group in groups]
-            log.warning("out of memory in a pass of %d tokens: left out: %s", tokens, ", ".join(map(repr, names)))
+            names = ", ".join(repr(group.prompt.problem) for group in groups)
+            log.warning("out of memory in a pass of %d tokens: left out: %s", _longest(rows, out), names)
             left = [index for index in left if index not in out]
-            lost += names
+            lost += [group.prompt.problem for group in groups]
 
 
 def _divisible(failed: Whole | Split, groups: Sequence[RowGroup]) -> bool:
@@ -114,10 +115,23 @@ def _let_go(policy: Policy) -> None:
         torch.cuda.empty_cache()
 
 
-def _mend(policy: Policy, budget: int) -> str:
+def _longest(rows: Sequence[Row], which: Iterable[int]) -> int:
+    """Tokens of the longest prompt with one of its completions: a pass cannot be smaller."""
+    return max((len(rows[index][0]) + len(rows[index][1]) for index in which), default=1)
+
+
+def _avoid(rows: Sequence[Row], wanted: int, now: int) -> str:
+    """What would have avoided it: a budget of `wanted` tokens, unless a prompt with a completion needs more."""
+    less = max(wanted, _longest(rows, range(len(rows))))
+    if less < now:
+        return f"micro_tokens={less} would avoid it"
+    return "a smaller model.max_pixels or sampling.max_tokens would avoid it: one prompt with a completion is as large"
+
+
+def _mend(policy: Policy, rows: Sequence[Row], budget: int) -> str:
     if isinstance(policy, SharedPolicy):
-        less = f"lower micro_tokens (rl.micro_tokens or sft.micro_tokens), {budget} now, say to {max(1, budget // 2)}"
-        return f"out of memory in a pass over the model: {less}; the run goes on with it from its last checkpoint"
+        what = "out of memory in a pass over the model (rl.micro_tokens or sft.micro_tokens"
+        return f"{what}, {budget} now): {_avoid(rows, budget // 2, budget)}; the run goes on from its last checkpoint"
     return (
         "out of memory while pictures went through the vision tower that is trained: start a run with a smaller "
         "model.max_pixels, fewer rl.prompts_per_step (sft.stages.N.batch_size), or model.freeze_vision=true"

@@ -65,7 +65,8 @@ def _draw(shop: Workshop, bench: Bench, rounds: Rounds, draws: Sequence[Draw]) -
     if bench.engine.remote:
         _sample(shop, bench, rounds, [draw for draw in draws if rounds.lacks(draw)])
         return
-    for block in blocks(draws, BLOCK_BUDGETS * shop.recipe.sampling.batch_tokens // shop.max_tokens):
+    samplers = 1 if shop.team is None else shop.team.size
+    for block in blocks(draws, samplers * BLOCK_BUDGETS * shop.recipe.sampling.batch_tokens // shop.max_tokens):
         if any(rounds.lacks(draw) for draw in block):
             _sample(shop, bench, rounds, block)
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from metis_rise.engines.base import Request
 from metis_rise.policy.checkpoint import saved_version
+from metis_rise.policy.checkpoint_folders import checkpoint_path, fault
 from metis_rise.policy.optimizer import lr_at
 from metis_rise.run import Stage, write_jsonl
 from metis_rise.seeding import derive
@@ -247,6 +248,10 @@ class _Training:
             self.progress = Progress(**state["progress"])
             self.batches.load_state_dict(state["collector"])
             self.shop.run.log(f"RL: going on from checkpoint-{self.progress.step}")
+            if why := fault(checkpoint_path(self.stage.path, self.progress.best_step)):
+                said = f"RL: the best step, {self.progress.best_step}, is not whole ({why})"
+                self.shop.run.warn(f"{said}: the best of what follows counts")
+                self.progress.best_step, self.progress.best_score = self.progress.step, -1.0
         # What later steps left is not of this run: they are done again.
         self.bad.resume(self.progress.step)
         for curve in ("rl", "rl-dev"):

@@ -62,11 +62,8 @@ def make_engine(
     if turn.pusher is None:
         turn.pusher = _pusher(recipe, run)
 
-    def picture(key: str) -> bytes:
-        return store.path(key).read_bytes()
-
     settings = _settings(recipe)
-    return ServerEngine(policy, encode, picture, settings, turn.pusher, _probe(sets), run.warn, _make_room)
+    return ServerEngine(policy, encode, store.read, settings, turn.pusher, _probe(sets), run.warn, _make_room)
 
 
 def _make_room() -> None:

@@ -109,7 +109,8 @@ def _figures(shop: Workshop, config: SFTStage, number: int) -> dict[str, Any]:
     """First and last losses of a curriculum stage, and its dev scores, from its metrics."""
     found: dict[str, Any] = {}
     for key, curve in (("loss", f"sft-{config.name}"), ("heldout", f"sft-{config.name}-heldout")):
-        rows = shop.run.metrics(curve)
+        # An update that was skipped may have no loss that is a number.
+        rows = [row for row in shop.run.metrics(curve) if "loss" in row["values"]]
         if rows:
             found |= {f"{key}_first": rows[0]["values"]["loss"], f"{key}_last": rows[-1]["values"]["loss"]}
             found |= {"steps": rows[-1]["step"]}

@@ -155,7 +155,7 @@ class _Lesson:
             rows = _completions(self.bench, examples[start : start + _HELD_OUT_ROWS])
             values = torch.cat(self.bench.work.logprobs(rows, 1.0, size))
             mean.add({"loss": -float(values.mean())}, len(values))
-        self.shop.run.metric(f"{self.curve}-heldout", self.step, mean.result())
+        self.shop.run.metric(f"{self.curve}-heldout", self.step, finite(mean.result()))
 
 
 def _batches(bench: Bench, examples: Sequence[Example], size: int) -> Iterator[list[Completion]]:

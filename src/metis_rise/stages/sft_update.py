@@ -26,9 +26,11 @@ class Teacher:
             InputError: it is the last of too many in a row whose loss or gradient is not finite.
         """
         skipped, taught = self.training.skipped, self.work.teach(batch, self.budget)
-        norm = self.training.step(learning_rate, taught.loss)
-        problems = [each.problem.id for each in batch]
-        self.bad.note(step, taught.loss, norm, problems, taught.odd, self.training.skipped_in_row)
+        problems, norm = [each.problem.id for each in batch], 0.0
+        # Where everything was left out there is nothing to learn from.
+        if not set(problems) <= set(taught.left_out):
+            norm = self.training.step(learning_rate, taught.loss)
+            self.bad.note(step, taught.loss, norm, problems, taught.odd, self.training.skipped_in_row)
         return {
             "loss": taught.loss,
             "lr": learning_rate,

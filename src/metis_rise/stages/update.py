@@ -99,8 +99,10 @@ class Updater:
     ) -> Sums:
         """One update, of the `part` of all groups whose `samples` these are."""
         sums = self._bench.work.update(samples, job, self._reference)
-        # A pass that everything was left out of has no loss.
-        loss = sums.figures.result().get("loss", 0.0)
+        loss = sums.figures.result().get("loss")
+        if loss is None:
+            # Everything was left out: there is nothing to learn from.
+            return sums
         norm = self._training.step(learning_rate, loss)
         sums.figures.add({"grad_norm": norm}, sum(len(sample.old) for sample in samples))
         if self._bad is not None:

@@ -69,7 +69,7 @@ class EndpointExpert:
         key = question_key(self._entry, question, attempt)
 
         def pictures() -> list[bytes]:
-            return [plain_png(self._store.path(name).read_bytes()) for name in question.images]
+            return [plain_png(self._store.read(name)) for name in question.images]
 
         def body() -> dict[str, Any]:
             made = chat_body(self._model, question.messages, pictures(), self._entry.samples, temperature)
