@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,10 @@ def tabmwp(shared_data: Path, tmp_path: Path) -> Path:
     source = shared_data / "tabmwp"
     rows = read_jsonl(source / "tabmwp.jsonl")
     for name, part in (("train", rows[:90]), ("test", rows[90:100])):
-        lines = [json.dumps({**row, "images": [str(source / image) for image in row["images"]]}) for row in part]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, part)))
+        for picture in (picture for row in part for picture in row["images"]):
+            (tmp_path / picture).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source / picture, tmp_path / picture)
     return tmp_path
 
 
