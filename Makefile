@@ -11,8 +11,8 @@ STAMP := .venv/installed
 SERVER := .venv-vllm/installed
 FACTORY := .venv-llamafactory/installed
 SUITES := unit corpus faults chaos parallel cli slow llamafactory vllm
-# Of many small tests, which processes share; the tests of the others start processes of their own.
-SHARED := unit corpus
+# Of many tests that compute on one thread, which processes share; those of the others use all cores by themselves.
+SHARED := unit corpus cli
 
 .PHONY: demo test lint bench faults chaos wheel clean
 
@@ -56,7 +56,8 @@ clean:
 	rm -rf .venv .venv-vllm .venv-llamafactory dist build
 
 # torch comes first and alone, so that its wheel is chosen by the machine (CPU or CUDA): its hash differs, and so does what
-# some of its builds bring along (CUDA libraries), which the third step adds. All else is taken by hash.
+# some of its builds bring along (CUDA libraries), which the third step adds, without hashes too. All else is taken by hash.
+# The lock has wheels for Python 3.11 to 3.13: with a newer one the second step is refused, so name one (make PYTHON=...).
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 $(STAMP): pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -m venv .venv

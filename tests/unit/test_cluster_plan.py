@@ -384,10 +384,12 @@ def served(*hosts: str) -> EngineConfig:
     return EngineConfig(kind="server", urls=tuple(f"http://{host}:{8000 + at}" for at, host in enumerate(hosts)))
 
 
-def test_servers_on_this_machine_share_its_cores():
+def test_servers_on_this_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch):
     assert crowding(EngineConfig(), cores=1) == crowding(served("node7", "node8"), cores=1) == 1
     assert crowding(served("127.0.0.1", "localhost", "[::1]"), cores=2) == pytest.approx(3 * SERVER_CORES / 2)
     assert crowding(served("127.0.0.1", "node7"), cores=2) == 1
+    monkeypatch.setattr("socket.gethostname", lambda: "Node7")
+    assert crowding(served("0.0.0.0", "[::]", "node7"), cores=2) == pytest.approx(3 * SERVER_CORES / 2)
 
 
 def test_a_second_server_on_two_cores_brings_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -396,7 +398,7 @@ def test_a_second_server_on_two_cores_brings_little(tmp_path: Path, monkeypatch:
     run = run_like(tmp_path / "run", one)
 
     def sampling(recipe: Recipe, cores: int) -> float:
-        monkeypatch.setattr("os.cpu_count", lambda: cores)
+        monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
         return make_plan(recipe, Asked(like=run), guessed).outcome().sampling
 
     # A single one has the cores that it needs, however many there are.

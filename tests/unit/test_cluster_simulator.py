@@ -117,6 +117,17 @@ def test_huge_steps_are_what_they_are_when_all_is_played(
     assert found["part"].waiting == pytest.approx(found["all"].waiting, abs=0.01)
 
 
+def test_the_last_long_completions_are_waited_for_once_however_large_a_step_is(monkeypatch: pytest.MonkeyPatch):
+    def long_tailed(random: np.random.Generator, count: int) -> np.ndarray:
+        return np.minimum(np.ceil(random.lognormal(6, 1, count)), 1 << 14)
+
+    loop = replace(LOOP, servers=64, rows=256, groups=1 << 15, group_size=8, lengths=long_tailed)
+    loop = replace(loop, decoding=Decoding(0.01, 0.00005), prompt=0.05, problem=0.0)
+    part = simulate(loop)
+    monkeypatch.setattr(simulator, "_LEAST_PLAYED", loop.groups)
+    assert part.sampling == pytest.approx(simulate(loop).sampling, rel=0.01)
+
+
 def test_what_is_drawn_is_bounded_whatever_is_asked_for():
     drawn = []
 

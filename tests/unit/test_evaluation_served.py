@@ -66,6 +66,18 @@ def test_the_question_goes_out_as_it_is_shown_with_its_own_picture_and_the_setti
         assert rest == expected
 
 
+def test_a_picture_that_was_changed_is_not_shown(tmp_path: Path):
+    items = data(tmp_path, 2).items
+    changed = ImageStore(tmp_path / "images").path(items[0].problem.images[0])
+    changed.write_bytes(picture((1, 2, 3)))
+    with ChatServer(right) as server:
+        one = sampler(server, tmp_path)
+        with pytest.raises(InputError, match=f"{changed.name}: the picture was changed or damaged"):
+            list(one.answers("fake", [(item, (0,)) for item in items]))
+        one.close()
+        assert all(number(call) != "0" for call in server.asked)
+
+
 def test_each_sample_is_a_call_with_a_seed_of_its_own_that_a_resumed_run_repeats(tmp_path: Path):
     how = Asking(Style.RISE, None, SamplingParams(1.0, 0.9, 40, 16), samples=3, seed=5)
     seeds: list[Any] = []

@@ -46,6 +46,16 @@ def by_picture(replies: dict[int, Act]) -> Any:
     return lambda call: next(act for index, act in replies.items() if f"picture {index}?" in text_of(call))
 
 
+def test_a_picture_that_was_changed_is_not_shown(tmp_path: Path):
+    with ChatServer(right) as server:
+        shop = Shop(tmp_path, [endpoint(server.url)], count=1)
+        (file,) = shop.store.folder.iterdir()
+        file.write_bytes(picture(7))
+        with pytest.raises(InputError, match=f"{file.name}: the picture was changed or damaged"):
+            shop.do()
+        assert server.asked == []
+
+
 def test_each_problem_is_asked_once_with_its_own_pictures_byte_for_byte(tmp_path: Path):
     with ChatServer(right) as server:
         shop = Shop(tmp_path, [endpoint(server.url)], count=5)

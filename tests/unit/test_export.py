@@ -90,6 +90,14 @@ def test_a_picture_that_is_missing_leaves_nothing_behind(run: Path, tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_picture_that_was_changed_is_not_exported(run: Path, tmp_path: Path, kind: str):
+    next((run / "images").iterdir()).write_bytes(picture(77))
+    with pytest.raises(InputError, match=r"images/[0-9a-f]{64}\.png: the picture was changed or damaged"):
+        export_sft(run, kind, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
+
+
 def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path):
     with pytest.raises(InputError, match="no run folder"):
         export_sft(tmp_path, "trl", tmp_path / "out")

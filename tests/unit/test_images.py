@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +19,11 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
     buffer = BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
+
+
+def damaged(data: bytes) -> bytes:
+    """As long, and with the same header."""
+    return data[:-20] + bytes([data[-20] ^ 1]) + data[-19:]
 
 
 def test_png_bytes_are_kept_under_their_hash(store: ImageStore, png: bytes) -> None:
@@ -40,6 +46,19 @@ def test_a_file_left_short_by_a_crash_is_written_again(store: ImageStore, png: b
     store.path(key).write_bytes(b"")
     store.put(png)
     assert store.path(key).read_bytes() == png
+
+
+def test_a_damaged_file_of_the_same_size_is_written_again_and_not_through_a_link(
+    store: ImageStore, png: bytes, tmp_path: Path
+) -> None:
+    source = tmp_path / "mine.png"
+    source.write_bytes(png)
+    key = store.put(png, source)
+    source.write_bytes(damaged(png))
+    assert store.path(key).samefile(source)
+    assert store.put(png) == key
+    assert store.read(key) == png
+    assert source.read_bytes() == damaged(png)
 
 
 @pytest.mark.parametrize("form", ["GIF", "BMP", "WEBP", "TIFF"])
@@ -115,15 +134,34 @@ def test_floating_point_pixels_are_refused(store: ImageStore) -> None:
         store.put(encoded(Image.new("F", (4, 4), 0.5), "TIFF"))
 
 
-def test_missing_changed_and_malformed_keys(store: ImageStore, png: bytes) -> None:
+@pytest.mark.parametrize("use", [ImageStore.read, ImageStore.open])
+def test_missing_changed_unreadable_and_malformed_keys(
+    store: ImageStore, png: bytes, use: Callable[[ImageStore, str], object]
+) -> None:
     key = store.put(png)
-    store.path(key).write_bytes(png[:50])
-    with pytest.raises(InputError, match=f"{key}.png: the picture was changed or damaged after it was stored"):
-        store.open(key)
+    assert store.read(key) == png
+    store.path(key).write_bytes(damaged(png))
+    with pytest.raises(InputError, match=f"{key}.png: the picture was changed or damaged .*; delete it and run again"):
+        use(store, key)
     with pytest.raises(InputError, match="the picture is missing; restore"):
-        store.open("0" * 64)
+        use(store, "0" * 64)
+    store.path("1" * 64).mkdir()
+    with pytest.raises(InputError, match=r"1\.png: the picture cannot be read \(Is a directory\); delete it and run"):
+        use(store, "1" * 64)
     with pytest.raises(InputError, match="is not a picture key"):
         store.path("../../etc/passwd")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a picture"])
+def test_a_picture_that_has_no_size_is_told_as_one_that_cannot_be_opened(
+    store: ImageStore, png: bytes, content: bytes | None
+) -> None:
+    key = store.put(png)
+    store.path(key).unlink()
+    if content is not None:
+        store.path(key).write_bytes(content)
+    with pytest.raises(InputError, match=r"the picture is missing|the picture was changed or damaged"):
+        store.size(key)
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:

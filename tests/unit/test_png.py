@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -73,6 +76,30 @@ def test_a_file_that_was_cut_off_is_not_whole(length: int):
 )
 def test_other_files_are_not_whole(data: bytes):
     assert not png.is_whole(data)
+
+
+# In a process of its own: a pattern that goes back and forth cannot be interrupted.
+MANY_CHUNKS = """
+import sys
+from metis_rise.problems import png
+assert not png.is_whole(sys.stdin.buffer.read())
+"""
+
+
+def test_a_head_of_very_many_chunks_is_gone_through_once():
+    data = PLAIN[:33] + chunk(b"tEXt", b"a\0b") * 50_000 + chunk(b"oDDd", b"") + PLAIN[33:]
+    # Takes a tenth of a second; with each chunk tried in each place, minutes.
+    subprocess.run([sys.executable, "-c", MANY_CHUNKS], input=data, check=True, timeout=15)
+
+
+def test_a_file_of_too_many_chunks_is_refused(store: ImageStore, tmp_path: Path):
+    def pictured(comments: int) -> bytes:
+        return PLAIN[:33] + chunk(b"tEXt", b"") * comments + PLAIN[33:]
+
+    around = len(re.findall(b"IHDR|IDAT|IEND", PLAIN))
+    assert png.is_whole(pictured(png.MOST_CHUNKS - around))
+    with pytest.raises(ImageError, match=r"more than 100,000 chunks\); save it again"):
+        store.put(pictured(png.MOST_CHUNKS - around + 1), tmp_path / "none.png")
 
 
 def test_a_size_is_read_from_a_png_head_alone():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -216,6 +217,20 @@ def test_a_picture_that_is_missing_or_broken_leaves_a_note(run_path: Path) -> No
     text = page(run_path)
     assert "picture not available" in text
     assert "<img" not in text
+
+
+@pytest.mark.parametrize("side", [40, 1000])
+def test_a_picture_that_was_cut_short_counts_as_missing(tmp_path: Path, side: int) -> None:
+    run_path = make_run(tmp_path / "run", problems=12, steps=2, picture=side)
+    whole, cut, broken = sorted((run_path / "images").iterdir())[:3]
+    cut.write_bytes(cut.read_bytes()[:-30])
+    # Its name is true: the picture came like this.
+    data = broken.read_bytes()[:-30]
+    named = broken.with_name(f"{hashlib.sha256(data).hexdigest()}.png")
+    named.write_bytes(data)
+    book = PictureBook(run_path / "images")
+    assert book.uri(whole.stem) is not None
+    assert book.uri(cut.stem) is book.uri(named.stem) is None
 
 
 def test_a_step_done_again_after_a_resume_counts_once(run_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_benches_that_share_servers_push_when_another_one_had_its_turn() -> None
     assert seen == [*pushed_and_sampled, "a pushes", "a samples"]
 
 
-def test_an_engine_over_servers_is_made_as_the_recipe_says(store: ImageStore, tmp_path: Path) -> None:
+def test_an_engine_over_servers_is_made_as_the_recipe_says(store: ImageStore, png: bytes, tmp_path: Path) -> None:
     engine = {"kind": "server", "urls": ["http://a:1", "http://b:2"], "concurrency": 5, "timeout_s": 6.0}
     recipe = Recipe.model_validate({"name": "r", "problems": {"kind": "world"}, "engine": engine})
     picture = Problem("seen", "q", "1", AnswerType.NUMBER, images=("0" * 64,))
@@ -150,6 +150,11 @@ def test_an_engine_over_servers_is_made_as_the_recipe_says(store: ImageStore, tm
     assert (settings.urls, settings.concurrency, settings.timeout_s) == (("http://a:1", "http://b:2"), 5, 6.0)
     for each in (one, other):
         each.close()
+    key = store.put(png)
+    assert one.picture(key) == png
+    store.path(key).write_bytes(png + b"changed")
+    with pytest.raises(InputError, match="the picture was changed or damaged"):
+        one.picture(key)
 
 
 class Lengths:

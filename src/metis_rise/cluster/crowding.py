@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import socket
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from metis_rise.crew import crew
 from metis_rise.recipe.engine import EngineConfig
 
 # Of a server on one OpenMP thread while it samples: its worker 0.9, its engine 0.7, its API 0.2 (top; tiny, 2 cores).
@@ -17,11 +18,12 @@ def crowding(engine: EngineConfig, cores: int | None = None) -> float:
     if engine.kind == "native" or engine.urls == "auto":
         return 1.0
     here = sum(_local(urlsplit(url).hostname or "") for url in engine.urls)
-    return max(1.0, here * SERVER_CORES / (cores or os.cpu_count() or 1))
+    return max(1.0, here * SERVER_CORES / (cores or crew.cores()))
 
 
 def _local(host: str) -> bool:
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return host in ("localhost", socket.gethostname().lower())
+    return address.is_loopback or address.is_unspecified

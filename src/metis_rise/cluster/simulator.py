@@ -12,7 +12,7 @@ import heapq
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import fmean
+from statistics import NormalDist, fmean
 from typing import Any
 
 import numpy as np
@@ -133,18 +133,27 @@ def simulate(loop: Loop, steps: int = 30, seed: int = 0) -> Outcome:
 def _larger(loop: Loop, seen: Outcome, groups: int) -> Outcome:
     """What steps of `loop` take, from what was `seen` of steps of fewer `groups`."""
     times = loop.groups / groups - 1
-    tokens = loop.group_size * float(loop.lengths(np.random.default_rng(0), _DRAWN).mean())
+    lengths = loop.lengths(np.random.default_rng(0), _DRAWN)
+    tokens = loop.group_size * float(lengths.mean())
     full = groups * loop.group_size >= loop.servers * loop.rows
     each = loop.decoding.row + (loop.decoding.fixed / loop.rows if full else 0.0)
     more = times * seen.sampled * (loop.problem + (loop.prompt + tokens * each) / loop.servers)
     another = (loop.update([tokens] * (2 * groups)) - loop.update([tokens] * groups)) / groups
     busy, update = seen.servers * seen.step + more, seen.update + times * seen.trained * another
-    # How much longer than the others the slowest server takes is chance, and grows like a deviation.
-    sampling = busy + (seen.sampling - seen.servers * seen.step) * math.sqrt(1 + times)
+    # How much longer than the others the slowest server takes: by its last long completions, whatever came before, and
+    # by the chance that it drew more tokens, whose variance grows.
+    chance = each * float(lengths.std()) * seen.sampled * math.sqrt(loop.group_size / (groups * loop.servers))
+    gap = seen.sampling - seen.servers * seen.step
+    sampling = busy + math.hypot(gap, math.sqrt(times) * _most_of(loop.servers) * chance)
     waiting = max(0.0, sampling - update) if loop.ahead else sampling
     step = update + waiting + seen.push
     sampled, trained = (1 + times) * seen.sampled, (1 + times) * seen.trained
     return Outcome(step, sampling, update, seen.push, waiting / step, update / step, busy / step, sampled, trained)
+
+
+def _most_of(count: int) -> float:
+    """The largest of `count` standard normal values in the mean (Blom 1958); 0 of a single one."""
+    return NormalDist().inv_cdf((count - 0.375) / (count + 0.25))
 
 
 def _played(loop: Loop, steps: int, seed: int) -> Outcome:

@@ -80,7 +80,7 @@ class ServedSampler:
     def _body(self, benchmark: str, item: Item, sample: int) -> Mapping[str, Any]:
         asking, params = self.asking, self.asking.params
         messages, keys = shown(item, asking.style, asking.system)
-        pictures = [plain_png(self._store.path(key).read_bytes()) for key in keys]
+        pictures = [plain_png(self._store.read(key)) for key in keys]
         # Fields that change nothing are left out: some APIs refuse those they do not know.
         return chat_body(
             self._model,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,9 +64,9 @@ def _plain(text: str) -> str:
 
 def _pictures(found: SFTSet, example: Example, folder: Path) -> list[str]:
     names = []
-    for source in found.pictures(example):
-        target = folder / "images" / source.name
-        if not target.exists():
-            shutil.copyfile(source, target)
-        names.append(f"images/{source.name}")
+    for key in example.problem.images:
+        name = f"images/{found.images.path(key).name}"
+        if not (folder / name).exists():
+            (folder / name).write_bytes(found.images.read(key))
+        names.append(name)
     return names

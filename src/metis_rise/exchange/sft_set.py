@@ -48,14 +48,6 @@ class SFTSet:
     system: str | None
     images: ImageStore
 
-    def pictures(self, example: Example) -> list[Path]:
-        """The files of its problem's pictures. InputError where one is missing."""
-        paths = [self.images.path(key) for key in example.problem.images]
-        for path in paths:
-            if not path.is_file():
-                raise InputError(f"{path}: the picture is missing; restore the images folder of the run")
-        return paths
-
     def messages(self, example: Example) -> list[dict[str, Any]]:
         """Chat messages of the prompt, image parts in the order of `example.problem.images`."""
         return build_messages(example.problem, self.system)

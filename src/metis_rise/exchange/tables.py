@@ -71,7 +71,8 @@ def _write(found: SFTSet, folder: Path, features: dict[str, Any], row: Callable[
 def _batches(found: SFTSet, row: Callable[[Example], dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     batch: list[dict[str, Any]] = []
     for example in tqdm(found.examples, desc="export", unit="example", leave=False, delay=2):
-        pictures = [{"bytes": path.read_bytes(), "path": path.name} for path in found.pictures(example)]
+        keys = example.problem.images
+        pictures = [{"bytes": found.images.read(key), "path": found.images.path(key).name} for key in keys]
         rest = {"id": example.id, "source": example.source, "solve_rate": example.solve_rate, "round": example.round}
         batch.append(row(example) | {"images": pictures} | rest)
         if len(batch) == ROWS:

@@ -30,6 +30,8 @@ MAX_BYTES = 1 << 27
 STORED = ("PNG", "JPEG")
 """What a store holds."""
 
+# Of an evaluation each command puts its pictures into the store, of a run only the first.
+_STORE_ANEW = "delete it and run again; if it is missing then, restore it from a copy or start a new run"
 _KEY = re.compile(r"[0-9a-f]{64}")
 _MOST = f"at most {MAX_PIXELS:,} in all"
 # EXIF: how a photo is to be turned; 1 is upright.
@@ -62,7 +64,7 @@ class ImageStore:
         self.folder = folder
 
     def put(self, data: bytes, source: Path | None = None) -> str:
-        """Store a picture and return its key; a second `put` of the same picture writes nothing.
+        """Store a picture and return its key; a second `put` of the same picture writes nothing, unless it was damaged.
 
         The bytes of PNG pictures that stand upright are kept as they are, and so are those of such JPEG pictures in
         colour or grey: as PNG they would be several times as large. Others become RGB PNG: first frame, turned upright
@@ -71,14 +73,13 @@ class ImageStore:
 
         A picture with a `source`, the file that holds `data`, is one of very many: a plain PNG picture is then taken by
         its header and checksums, undecoded, and what is kept as it is becomes a link to that file where that is
-        possible. `open` finds out whether it was changed since.
+        possible. `read` finds out whether it was changed since.
         """
         photo, stored = (False, data) if source is not None and _is_sound(data) else _decoded(data)
         key = hashlib.sha256(stored).hexdigest()
         target = self._file(key, ".jpg" if photo else ".png")
-        there = target.exists() and target.stat().st_size == len(stored)
         own = source if stored is data else None
-        if not there and (own is None or not self._link(target, own)):
+        if not _holds(target, stored) and (own is None or not self._link(target, own)):
             self._write(target, stored)
         return key
 
@@ -93,30 +94,42 @@ class ImageStore:
         return self.folder / f"{key}{ending}"
 
     def size(self, key: str) -> tuple[int, int]:
-        """Width and height of a stored picture, from its header."""
+        """Width and height of a stored picture, from its header. Raises InputError as `open` does where it has none."""
         # A tenth of the time that Pillow takes, and this is done for all problems of a run.
-        with suppress(FileNotFoundError), open(self._file(key, ".png"), "rb", buffering=0) as file:
+        with suppress(OSError), open(self._file(key, ".png"), "rb", buffering=0) as file:
             if (size := png.size_of(file.read(24))) is not None:
                 return size
-        with Image.open(self.path(key), formats=STORED) as image:
-            return image.size
-
-    def open(self, key: str) -> Image.Image:
-        """The picture as 8-bit RGB, transparency on white. Raises InputError if it is missing, changed or broken."""
-        path = self.path(key)
         try:
+            with Image.open(self.path(key), formats=STORED) as image:
+                return image.size
+        except OSError:
+            # This says what is wrong with it.
+            return self.open(key).size
+
+    def read(self, key: str) -> bytes:
+        """The bytes that were stored as `key`. Raises InputError if they are missing, unreadable or others by now."""
+        path = self._file(key, ".png")
+        try:
+            path = self.path(key)
             data = path.read_bytes()
         except FileNotFoundError:
             raise InputError(f"{path}: the picture is missing; restore the images folder or start a new run") from None
+        except OSError as error:
+            raise InputError(f"{path}: the picture cannot be read ({error.strerror}); {_STORE_ANEW}") from error
         if hashlib.sha256(data).hexdigest() != key:
             raise InputError(
                 f"{path}: the picture was changed or damaged after it was stored (of very many, each is a link to the "
-                "data's own file); restore it from a copy, or start a new run"
+                f"data's own file); {_STORE_ANEW}"
             )
+        return data
+
+    def open(self, key: str) -> Image.Image:
+        """The picture as 8-bit RGB, transparency on white. Raises InputError as `read` does, or if it is broken."""
+        data = self.read(key)
         try:
             return to_rgb(_decode(data))
         except ImageError as error:
-            raise InputError(f"{path}: {error}") from error
+            raise InputError(f"{self.path(key)}: {error}") from error
 
     def _link(self, target: Path, source: Path) -> bool:
         """Whether `target` is now another name of the file `source`: not on another disk, nor if it is not ours."""
@@ -132,7 +145,7 @@ class ImageStore:
     def _write(self, target: Path, data: bytes) -> None:
         """Rename into place without a sync, which would cost more than drawing the picture.
 
-        A power failure can leave a short file; the next `put` sees its size and writes it again.
+        A power failure can leave a short file; the next `put` sees that and writes it again.
         """
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         with writing(target):
@@ -142,6 +155,14 @@ class ImageStore:
                 os.replace(temporary, target)
             finally:
                 temporary.unlink(missing_ok=True)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether a file is there and has just these bytes."""
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def read_picture(path: Path) -> bytes:
@@ -175,7 +196,9 @@ def _opened(data: bytes) -> Image.Image:
 
 def _is_sound(data: bytes) -> bool:
     """Whether it is an upright PNG picture, whole by its checksums."""
-    return png.is_whole(data) and not _TURNING & _opened(data).info.keys()
+    with _image_faults():
+        whole = png.is_whole(data)
+    return whole and not _TURNING & _opened(data).info.keys()
 
 
 def _decoded(data: bytes) -> tuple[bool, bytes]:

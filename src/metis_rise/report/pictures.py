@@ -6,10 +6,10 @@ import base64
 import io
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from metis_rise.errors import InputError
-from metis_rise.problems.images import STORED, ImageStore
+from metis_rise.problems.images import ImageStore
 
 LARGEST_SIDE = 400
 BUDGET = 5_000_000
@@ -24,7 +24,7 @@ class PictureBook:
         self._seen: dict[str, str | None] = {}
 
     def uri(self, key: str) -> str | None:
-        """The picture as a PNG of at most 400 px, or None where there is none of that key or it is over the budget."""
+        """The picture as a PNG of at most 400 px, or None where it is missing, damaged or over the budget."""
         if key not in self._seen:
             uri = self._encode(key)
             if uri is not None and len(uri) > self._left:
@@ -35,18 +35,16 @@ class PictureBook:
 
     def _encode(self, key: str) -> str | None:
         try:
-            content = self._store.path(key).read_bytes()
-            with Image.open(io.BytesIO(content), formats=STORED) as image:
-                if max(image.size) > LARGEST_SIDE or image.format != "PNG":
-                    content = _small(image)
-        except (FileNotFoundError, UnidentifiedImageError, InputError):
+            content, image = self._store.read(key), self._store.open(key)
+        except InputError:
             return None
+        if max(image.size) > LARGEST_SIDE or self._store.path(key).suffix != ".png":
+            content = _small(image)
         return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _small(image: Image.Image) -> bytes:
-    shrunk = image.convert("RGB")
-    shrunk.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     buffer = io.BytesIO()
-    shrunk.quantize(256).save(buffer, "PNG", optimize=True)
+    image.quantize(256).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
