@@ -79,7 +79,7 @@ def fork(
     pictures = ("images",) if (source / "images").exists() else ()
     for name in ("problems", *pictures, *taken):
         with writing(made.path / name):
-            shutil.copytree(source / name, made.path / name, copy_function=_take)
+            _take_folder(source / name, made.path / name)
     for name in (model_judge.JOURNAL, imported.FILE):
         if (source / name).exists():
             _take(source / name, made.path / name)
@@ -138,12 +138,25 @@ def _take_scores(source: Path, made: Run) -> None:
             _take(file, made.stage("evaluate").path / file.name)
 
 
-def _take(source: str | Path, target: str | Path) -> None:
+def _take_folder(source: Path, target: Path) -> None:
+    """All files below `source`; unlike shutil's copytree it leaves an error as it is, with the file that it is of."""
+    for folder, _, names in os.walk(source, onerror=_raise, followlinks=True):
+        there = target / Path(folder).relative_to(source)
+        there.mkdir(parents=True)
+        for name in names:
+            _take(Path(folder, name), there / name)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _take(source: Path, target: Path) -> None:
     """A second name for a file that is only ever replaced whole; a copy of a journal, which may grow again.
 
     Where the file system has no second names everything is copied.
     """
-    if Path(source).suffix == ".jsonl":
+    if source.suffix == ".jsonl":
         shutil.copy2(source, target)
         return
     try:

@@ -20,9 +20,11 @@ from tqdm import tqdm
 
 from metis_rise.disk import writing
 from metis_rise.errors import InputError
-from metis_rise.json_text import parse_json
+from metis_rise.json_text import MAX_DEPTH, parse_json
 
 _BLOCK = 1 << 16
+# What was read from others is written within rows of ours: a field that we do not know goes into a problem's meta.
+_MAX_DEPTH = MAX_DEPTH + 4
 _MARK = b'"crc32": "'
 _MARKED = len(_MARK) + len('01234567"}')
 # A server that is taken out is noted from another thread than the one that writes what was sampled.
@@ -176,7 +178,8 @@ def parse_object(line: bytes) -> dict[str, Any] | None:
     """The JSON object that `line` holds, None where it holds anything else."""
     try:
         # Of bytes the encoding would be guessed first, which takes longer than the checksum.
-        value = parse_json(line if line.startswith(codecs.BOM_UTF8) else line.decode(), strict=True)
+        text = line if line.startswith(codecs.BOM_UTF8) else line.decode()
+        value = parse_json(text, strict=True, depth=_MAX_DEPTH)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -12,38 +12,40 @@ MAX_DEPTH = 64
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
-def parse_json(text: str | bytes, *, strict: bool = False) -> Any:
+def parse_json(text: str | bytes, *, strict: bool = False, depth: int = MAX_DEPTH) -> Any:
     """The value that `text` holds, in UTF-8 where it is bytes.
 
     Args:
         text: the whole JSON text.
         strict: refuse NaN and Infinity, which Python writes and JSON does not have, and a name twice in an object,
             which readers take differently.
+        depth: so many lists and objects may be within each other.
 
     Raises:
-        ValueError: anything else, among it deeper nesting than `MAX_DEPTH` and numbers of thousands of digits.
+        ValueError: anything else, among it deeper nesting than `depth` and numbers of thousands of digits.
     """
     try:
         if not isinstance(text, str):
             text = text.decode(json.detect_encoding(text), "surrogatepass")
         value = _STRICT.decode(text) if strict else json.loads(text)
     except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
-    if _brackets(text) > MAX_DEPTH and _brackets(_STRING.sub("", text)) > MAX_DEPTH and _deep(value):
-        raise ValueError(_TOO_DEEP)
+        raise ValueError(_too_deep(depth)) from None
+    if _brackets(text) > depth and _brackets(_STRING.sub("", text)) > depth and _deeper(value, depth):
+        raise ValueError(_too_deep(depth))
     return value
 
 
-_TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
+def _too_deep(depth: int) -> str:
+    return f"nested more than {depth} deep"
 
 
 def _brackets(text: str) -> int:
     return text.count("[") + text.count("{")
 
 
-def _deep(value: Any) -> bool:
+def _deeper(value: Any, depth: int) -> bool:
     level = [value] if isinstance(value, list | dict) else []
-    for _ in range(MAX_DEPTH):
+    for _ in range(depth):
         level = [
             child
             for each in level

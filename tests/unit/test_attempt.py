@@ -64,10 +64,10 @@ def test_an_unexpected_error_leaves_its_traceback_and_input_does_not(run: Run):
 
 
 def test_keys_are_not_written(run: Run):
-    hide("sk-attempt-secret")
+    hide("sk-attempt-secret-1")
     with recorded() as begin:
         begin(run.path)
-        run.log("asked with sk-attempt-secret")
+        run.log("asked with sk-attempt-secret-1")
     assert "asked with ***" in attempt(run, 1)
 
 

@@ -123,6 +123,18 @@ def test_those_of_a_run_are_checked_with_it(folder: Path, tmp_path: Path) -> Non
     assert "benchmarks/rl/fake/verdicts.jsonl" in files and any(f.startswith("benchmarks/images/") for f in files)
 
 
+def test_pictures_that_evaluations_share_are_checked_with_each(folder: Path) -> None:
+    shutil.move(folder / "images", folder.parent / "images")
+    # Somebody's own folder may be there under that name.
+    (folder.parent / "images" / "cat.png").write_bytes(b"cat")
+    found = check_evaluation(folder)
+    assert found.faults == [] and found.looked_at["pictures"] > 0
+    picture = a_picture(folder.parent)
+    picture.write_bytes(b"\x89PNG")
+    (fault,) = check_evaluation(folder).settled()
+    assert fault.file == f"../images/{picture.name}" and "changed or damaged" in fault.what
+
+
 def test_it_has_a_format_and_one_of_a_newer_version_is_refused_by_all_that_read_it(folder: Path) -> None:
     assert read_format(folder) == FORMAT
     write_format(folder, FORMAT + 1)

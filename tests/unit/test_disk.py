@@ -39,6 +39,24 @@ def test_other_errors_pass_as_they_are():
         assert caught.value is error and disk_fault(error) is None
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_only_of_a_write_the_right_to_write_is_missing(tmp_path: Path, number: int):
+    read = disk_fault(OSError(number, "denied", "data/a.jsonl"))
+    assert read is not None and read.startswith("data/a.jsonl: ") and read.endswith("give yourself the right to use it")
+    for written in (tmp_path, tmp_path / "run", tmp_path / "run" / "DONE", tmp_path / "run" / ".DONE.tmp"):
+        with pytest.raises(OSError) as caught, writing(tmp_path / "run" / "DONE"):
+            raise OSError(number, "denied", str(written))
+        said = disk_fault(caught.value)
+        assert said is not None and said.startswith(f"{tmp_path / 'run' / 'DONE'}: ") and "right to write there" in said
+
+
+def test_a_file_elsewhere_that_is_copied_is_told_for_itself(tmp_path: Path):
+    error = PermissionError(errno.EACCES, "denied", str(tmp_path / "source" / "a"))
+    with pytest.raises(OSError) as caught, writing(tmp_path / "target" / "a"):
+        raise error
+    assert caught.value is error
+
+
 def test_a_rename_that_fails_is_told_by_its_target():
     error = OSError(errno.EIO, "Input/output error", ".preparing/a", None, "runs/a")
     assert str(disk_fault(error)).startswith("runs/a: ")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from metis_rise.disk import disk_fault
 from metis_rise.errors import InputError
 from metis_rise.fork import fork
 from metis_rise.opening import _check_same_length
@@ -197,3 +200,38 @@ def test_other_free_experts_may_change_how_long_a_completion_may_be(tmp_path: Pa
     _check_same_length(tmp_path, 96)
     with pytest.raises(InputError, match=r"sampling.max_tokens = auto comes to \(96 there, 128 here\)"):
         _check_same_length(tmp_path, 128)
+
+
+def _denied(folder: Path, file: Path) -> PermissionError:
+    """What the system says of `file`, where it is below `folder`."""
+    assert file.is_relative_to(folder)
+    return PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+
+
+def test_a_file_that_may_not_be_read_is_told_as_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source = make_source(tmp_path)
+
+    def refuse(file: Path, target: Path) -> None:
+        raise _denied(source, file)
+
+    # Whoever tests as root may read everything.
+    monkeypatch.setattr(shutil, "copy2", refuse)
+    with pytest.raises(PermissionError) as caught:
+        take(source)
+    said = disk_fault(caught.value)
+    assert said is not None and said.startswith(f"{source / 'problems' / 'train.jsonl'}: ") and "write" not in said
+
+
+def test_a_folder_that_may_not_be_read_is_told_as_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source, scandir = make_source(tmp_path), os.scandir
+
+    def refuse(folder: Any = ".") -> Any:
+        if Path(folder) == source / "1-rl" / "model":
+            raise _denied(source, Path(folder))
+        return scandir(folder)
+
+    (source / "1-rl" / "model").mkdir()
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError) as caught:
+        take(source)
+    assert str(disk_fault(caught.value)).startswith(f"{source / '1-rl' / 'model'}: ")

@@ -34,6 +34,13 @@ def test_only_so_many_levels(opening: str, closing: str) -> None:
             parse_json(opening * (levels + more) + "1" + closing * (levels + more))
 
 
+def test_a_caller_may_allow_more_levels() -> None:
+    text = "[" * 70 + "]" * 70
+    assert parse_json(text, depth=70) == json.loads(text)
+    with pytest.raises(ValueError, match="nested more than 69 deep"):
+        parse_json(text, depth=69)
+
+
 @pytest.mark.parametrize("text", [b"\xff", "9" * 5000, "{", ""])
 def test_other_faults_are_value_errors(text: str | bytes) -> None:
     with pytest.raises(ValueError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +39,18 @@ def test_torch_alone_is_left_to_the_machine_and_no_address_is_written(script: Mo
     assert set(re.findall(r"^[^#\n]+", constraints, re.M)) - set(script.wanted(constraints)) == {"torch==2.13.0"}
     assert "torch==2.13.0" in (ROOT / "Makefile").read_text()
     assert "://" not in locked and "index" not in locked and "find-links" not in locked
+
+
+def test_what_every_build_of_torch_requires_is_locked_in_a_version_that_will_do(script: ModuleType) -> None:
+    needed = [Requirement(line) for line in importlib.metadata.requires("torch") or []]
+    everywhere = [each for each in needed if each.marker is None]
+    assert len(everywhere) > 5
+    locked = {
+        script.normal(name): version
+        for name, version in (line.split("==") for line in script.wanted(script.CONSTRAINTS.read_text()))
+    }
+    for each in everywhere:
+        assert each.specifier.contains(locked[script.normal(each.name)]), each
 
 
 def test_make_installs_nothing_else_without_a_hash() -> None:

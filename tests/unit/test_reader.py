@@ -74,6 +74,14 @@ def test_a_level_is_a_whole_number_wherever_it_stands(read: Read, value: object,
     assert (inside.level, beside.level) == (level, level)
 
 
+def test_what_is_nested_as_deep_as_may_be_is_written_and_loaded_again(read: Read, tmp_path: Path) -> None:
+    deep = json.loads("[" * 63 + "]" * 63)
+    problems = read(row(odd=deep, meta={"own": 1}))
+    assert problems[0].meta["odd"] == deep
+    dump_problems(problems, tmp_path / "train.jsonl")
+    assert load_problems(tmp_path / "train.jsonl") == problems
+
+
 def test_a_missing_id_is_made_from_the_content(read: Read) -> None:
     first, second = read(row(), row(question="How much?"))
     assert first.id != second.id

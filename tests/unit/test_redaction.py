@@ -61,11 +61,15 @@ def test_a_key_in_place_of_its_variable_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["HF_TOKEN", "OPENAI_API_KEY", "AWS_SECRET", "DB_PASSWORD", "my_key", "GH_CREDENTIALS"]
+    "name",
+    [
+        *("HF_TOKEN", "OPENAI_API_KEY", "AWS_SECRET", "DB_PASSWORD", "my_key", "GH_CREDENTIALS", "PGPASS", "GH_PAT"),
+        *("API_KEYS", "TOKENS", "API_KEY_2", "hf_token2", "SECRETS_10"),
+    ],
 )
 def test_variables_are_secret_by_their_names(name: str) -> None:
-    hide_environment({name: " abcd-1234\n", "TOKENS": "other-1234", "KEYBOARD": "us-qwerty"})
-    assert redacted("abcd-1234 other-1234 us-qwerty") == "*** other-1234 us-qwerty"
+    hide_environment({name: " abcd-1234\n", "KEY_PATH": "other-1234", "KEYBOARD": "us-qwerty-1"})
+    assert redacted("abcd-1234 other-1234 us-qwerty-1") == "*** other-1234 us-qwerty-1"
 
 
 def test_placeholders_and_paths_are_no_secrets(tmp_path: Path) -> None:
@@ -74,10 +78,47 @@ def test_placeholders_and_paths_are_no_secrets(tmp_path: Path) -> None:
 
 
 def test_who_logs_in_is_in_no_address() -> None:
-    hide_environment({"HTTPS_PROXY": f"http://me:{PASSWORD}@proxy:1", "INDEX": "https://lonely-token@host/a b://x@y"})
-    assert redacted(f"proxy said {PASSWORD}, lonely-token") == "proxy said ***, ***"
+    token = "ghp_lonely_token_1"
+    hide_environment(
+        {
+            "HTTPS_PROXY": f"http://me:{PASSWORD}@proxy:1",
+            "INDEX": f"https://{token}@host/a b://x@y",
+            "C": "c://d?e=f:g@h",
+        }
+    )
+    assert redacted(f"proxy said {PASSWORD}, {token}") == "proxy said ***, ***"
     assert redacted("git+https://a:b@host/x and ftp://c@host:1") == "git+https://***@host/x and ftp://***@host:1"
     assert redacted("mail a@b, http://host/x@y, 1://2") == "mail a@b, http://host/x@y, 1://2"
+
+
+@pytest.mark.parametrize("user", ["researcher", "researcher-at-our-institute", "me2"])
+def test_who_logs_in_without_a_password_is_no_secret(user: str, tmp_path: Path) -> None:
+    hide_environment({"GIT_REMOTE": f"ssh://{user}@host:22/a:b@c"})
+    assert redacted(f"by {user}") == f"by {user}"
+    Run.open(tmp_path, "mine", {"name": user})
+
+
+def test_a_password_ends_at_the_last_at_sign() -> None:
+    hide_environment({"HTTP_PROXY": "http://me@work:p@ssw0rd@long@proxy:3128/a@b"})
+    assert redacted("p@ssw0rd@long") == "***"
+    assert redacted("http://u:p@other-w0rd@proxy:3128/a@b") == "http://***@proxy:3128/a@b"
+
+
+@pytest.mark.parametrize("word", ["ollama", "lm-studio", "localhost", "EMPTY", "sk-1234"])
+def test_a_word_in_a_keys_place_is_no_secret(word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", word)
+    hide_environment({"OPENAI_API_KEY": word, "SVC_TOKEN": word, "PROXY": f"http://me:{word}@proxy:1"})
+    assert read_key("OPENAI_API_KEY") == word
+    assert redacted(f"an answer with {word}") == f"an answer with {word}"
+    Run.open(tmp_path, "mine", {"expert": {"url": f"http://{word}/v1"}})
+
+
+def test_settings_may_hold_a_secrets_letters_within_a_word(tmp_path: Path) -> None:
+    hide("20240101", "DATE_KEY")
+    Run.open(tmp_path, "mine", {"train": "rows202401010.jsonl"})
+    for text in ("20240101", "rows-20240101.jsonl", "a\n20240101\tb"):
+        with pytest.raises(InputError, match="DATE_KEY"):
+            Run.open(tmp_path, "other", {"a": [{text: 1}]})
 
 
 def test_values_are_redacted_within_each_other() -> None:

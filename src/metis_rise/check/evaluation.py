@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ from metis_rise.run_format import FORMAT, read_format
 
 _AGAIN = "the same `rise eval` asks for what is missing and scores again"
 _SCORE_AGAIN = f"delete it: {_AGAIN}"
+_KEY = re.compile(r"[0-9a-f]{64}")
 _NEEDED = ("benchmark", "dataset", "model", "n", "score", "metrics", "protocol", "complete")
 
 
 def check_evaluation(folder: Path) -> Findings:
     """Everything that can be known of the evaluation in `folder` without its data and model; nothing is changed.
+
+    Its pictures are in it, or beside it where evaluations share them.
 
     Raises:
         InputError: it is no evaluation's folder, or one of a newer version.
@@ -33,7 +37,10 @@ def check_evaluation(folder: Path) -> Findings:
     found = Findings(folder, of="evaluation", command="rise eval")
     files = Files(found, checksums=number > 1)
     Evaluation(found, files, folder).check()
-    check_store(found, folder / IMAGES)
+    if (folder / IMAGES).is_dir():
+        check_store(found, folder / IMAGES)
+    else:
+        check_store(found, folder.parent / IMAGES, shared=True)
     files.rest()
     if number < FORMAT:
         found.notes.append(f"begun by an older version (format {number}): {files.unchecked} lines have no checksum")
@@ -102,9 +109,14 @@ class Evaluation:
                 self._found.fault(path, "missing", f"delete {SCORE}: {_AGAIN}")
 
 
-def check_store(found: Findings, folder: Path) -> None:
-    """Hashes each picture of a store, of which nothing says which are needed."""
+def check_store(found: Findings, folder: Path, *, shared: bool = False) -> None:
+    """Hashes each picture of a store, of which nothing says which are needed.
+
+    A `shared` one is taken for a store by its name and place alone: what is not named as its pictures are is left out.
+    """
     there = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    if shared:
+        there = [path for path in there if _KEY.fullmatch(path.stem)]
     for path in tqdm(there, desc="pictures", unit="picture", leave=False, delay=2, disable=None):
         if path.name.endswith(".tmp"):
             found.note(path, "left by a kill while a picture was written")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,4 +64,5 @@ class Findings:
 
     def name(self, path: Path) -> str:
         """How `path` is called within the run."""
-        return path.relative_to(self.folder).as_posix()
+        # Pictures may be beside an evaluation's folder.
+        return Path(os.path.relpath(path, self.folder)).as_posix()
