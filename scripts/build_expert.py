@@ -23,6 +23,8 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+
 from base_builder.architecture import EXPERT, build_model
 from base_builder.attempts import attempts_at, held_back
 from base_builder.expert_figures import measure
@@ -31,8 +33,6 @@ from base_builder.language import teach_language
 from base_builder.phases import phase
 from base_builder.seminar import Seminar
 from base_builder.widen import widen
-from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
-
 from metis_rise.policy.loading import find_folder
 from metis_rise.problems.images import ImageStore
 

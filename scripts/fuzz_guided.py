@@ -30,7 +30,6 @@ def fuzz(name: str, seconds: int) -> None:
 
     with atheris.instrument_imports(include=["metis_rise"]):
         from fuzzing.inputs import READERS
-
         from metis_rise.errors import InputError
     from hypothesis import HealthCheck, given, settings
 

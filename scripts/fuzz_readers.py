@@ -20,10 +20,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from fuzzing.inputs import READERS
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from fuzzing.inputs import READERS
 from metis_rise.errors import InputError
 
 SECONDS = 5.0
