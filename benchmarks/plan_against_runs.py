@@ -100,7 +100,7 @@ def over_servers(root: Path, steps: int) -> list[Case]:
         started = [Server("tiny", root / f"{name}-{number}.log") for number in range(servers)]
         try:
             urls = ",".join(server.ready().url for server in started)
-            engine = ("engine.kind=server", f"engine.urls=[{urls}]")
+            engine = ("engine.kind=server", f"engine.urls=[{urls}]", "engine.concurrency=4")
             return done(root, name, steps, *engine, *settings)
         finally:
             for server in started:
@@ -108,10 +108,8 @@ def over_servers(root: Path, steps: int) -> list[Case]:
             for server in started:
                 server.end()
 
-    # These servers take 16 completions at a time: as many as are asked of them, since nothing tells the plan of others.
-    short = run("short-one", SHORT_STEPS, 1, *SHORT, "engine.concurrency=4")
-    one, two = (run(name, steps, number, "engine.concurrency=2") for name, number in (("one", 1), ("two", 2)))
-    long = {"one vLLM server": one, "two vLLM servers": two}
+    short = run("short-one", SHORT_STEPS, 1, *SHORT)
+    long = {"one vLLM server": run("one", steps, 1), "two vLLM servers": run("two", steps, 2)}
     return [compare(name, folder, "--like", str(short)) for name, folder in long.items()]
 
 
