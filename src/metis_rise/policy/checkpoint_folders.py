@@ -54,7 +54,7 @@ def fault(folder: Path) -> str:
 
 
 def _tensors_and_state(folder: Path) -> list[Path]:
-    return [folder / "state.json", *folder.rglob("*.safetensors")]
+    return [*folder.glob("state.json"), *folder.rglob("*.safetensors")]
 
 
 def newest(folder: Path) -> Path | None:
