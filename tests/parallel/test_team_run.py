@@ -174,7 +174,7 @@ def test_out_of_memory_in_one_process_ends_all_with_the_mend(tmp_path: Path) -> 
     done = rise(tmp_path, "rl", "tiny", *settings, "--nproc", "2")
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
-    assert "out of memory in a pass over the model" in done.stderr and "3000 now, say to 1500" in done.stderr
+    assert "out of memory in a pass over the model" in done.stderr and "micro_tokens=1500 would avoid it" in done.stderr
 
 
 def test_a_bad_recipe_is_said_once(tmp_path: Path) -> None:
