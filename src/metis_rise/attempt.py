@@ -20,6 +20,7 @@ from pathlib import Path
 from metis_rise import __version__
 from metis_rise.errors import InputError
 from metis_rise.redaction import redacted
+from metis_rise.terminal import say
 
 FOLDER = "logs"
 RUN = "metis_rise.run"
@@ -77,10 +78,17 @@ def recorded() -> Iterator[Callable[[Path], None]]:
 
 def _terminal() -> logging.Handler:
     """What logging does where nobody has set it up, which other handlers would end: warnings are printed."""
-    handler = logging.StreamHandler()
+    handler = _Terminal()
     handler.setLevel(logging.WARNING)
     handler.addFilter(lambda record: record.name != RUN)
     return handler
+
+
+class _Terminal(logging.Handler):
+    """Says warnings of libraries, clear of what is drawn on the terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record), warning=True, aside=True)
 
 
 def _file(folder: Path) -> logging.FileHandler:

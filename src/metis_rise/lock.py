@@ -106,6 +106,29 @@ def locked(folder: Path, mend: str) -> Iterator[None]:
                 parent.rmdir()
 
 
+def holder_of(folder: Path) -> Holder | None:
+    """Who is at work in `folder`, as far as one look tells; None where nobody is. Takes no lock."""
+    place = folder.resolve()
+    file = place.with_name(f".{place.name}.lock")
+    try:
+        there, silent = _read(file), time.time() - file.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    if there is None or silent > SILENCE_S:
+        return None
+    return there if there.elsewhere or _runs(there.pid) else None
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _take(file: Path, folder: Path, holder: Holder, mend: str) -> int:
     """Opens and locks `file` and writes `holder` into it; its descriptor."""
     while True:

@@ -18,14 +18,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from metis_rise import attempt
 from metis_rise.errors import InputError
 from metis_rise.journal import append_jsonl, parse_object, read_jsonl, write_atomic, write_jsonl
 from metis_rise.recipe.compare import compare, may_differ
 from metis_rise.run_format import FILE as FORMAT_FILE
 from metis_rise.run_format import FORMAT, read_format, write_format
+from metis_rise.terminal import say
 
 __all__ = [
     "STAGES",
@@ -189,7 +188,7 @@ class Run:
         The log of the attempt that is recorded has it too, as of `level`.
         """
         attempt.log.log(level, "%s", text)
-        tqdm.write(text)
+        say(text, warning=level >= logging.WARNING)
         stamp = _now()
         with (self.path / "log.txt").open("a", encoding="utf-8") as file:
             file.writelines(f"{stamp} {line}\n" for line in text.splitlines())

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from metis_rise.policy.checkpoint import newest
 from metis_rise.policy.optimizer import lr_at
@@ -24,8 +23,10 @@ from metis_rise.stages.experts.free import free_expert
 from metis_rise.stages.figures import Mean, finite
 from metis_rise.stages.hands import OptimizerSettings, Training
 from metis_rise.stages.passes import Completion
+from metis_rise.stages.so_far import update_said
 from metis_rise.stages.workshop import Bench, Workshop
 from metis_rise.stopping import finished_first
+from metis_rise.terminal import Bar
 
 # The curve of dev scores: step N is after the Nth curriculum stage.
 DEV = "sft-dev"
@@ -83,7 +84,7 @@ def train(
         shop.run.log(f"SFT {config.name}: going on after step {progress.step}")
     else:
         _log_held_out(shop, bench, held_out, config.name, 0)
-    with tqdm(total=total, initial=progress.step, desc=f"SFT {config.name}", unit="step") as bar:
+    with Bar(total=total, initial=progress.step, desc=f"SFT {config.name}", unit="step") as bar:
         for epoch in range(progress.step // per_epoch, config.epochs):
             order = ordered(config, taught, replay, derive(seed, epoch))
             done = progress.step % per_epoch * config.batch_size
@@ -102,7 +103,7 @@ def train(
                         values["ranks_waiting"] = (shop.waited - waited) / values["seconds"]
                     shop.run.metric(curve, progress.step, finite(values))
                     began, waited, data = time.monotonic(), shop.waited, bench.work.data_waited
-                    bar.set_postfix(loss=f"{loss:.3f}")
+                    bar.set_postfix(update_said(values))
                     bar.update()
                     if progress.step % per_epoch == 0:
                         _log_held_out(shop, bench, held_out, config.name, progress.step)
