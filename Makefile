@@ -4,22 +4,24 @@
 # make bench  speed of sampling, policy update, fine-tuning, a GRPO step and verdicts against others (docs/benchmarks.md)
 # make faults every write of a run on a disk that is full, fails or tears (docs/reliability.md)
 # make chaos  runs that are killed at random, N times, and taken up again: 25, or make chaos N=200 (docs/reliability.md)
+# make docs   the documentation site, in build/site
 # make wheel  dist/*.whl
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 SERVER := .venv-vllm/installed
 FACTORY := .venv-llamafactory/installed
-SUITES := unit corpus faults chaos parallel cli slow llamafactory vllm
+TRACKERS := .venv-trackers/installed
+SUITES := unit corpus faults chaos browser docs parallel cli slow llamafactory trackers vllm
 # Of many tests that compute on one thread, which processes share; those of the others use all cores by themselves.
 SHARED := unit corpus cli
 
-.PHONY: demo test lint bench faults chaos wheel clean
+.PHONY: demo test lint bench faults chaos docs wheel clean
 
 demo: $(STAMP)
 	$(BIN)/rise run tiny
 
-test: $(STAMP) $(SERVER) $(FACTORY)
+test: $(STAMP) $(SERVER) $(FACTORY) $(TRACKERS)
 	@set -e; for suite in $(SUITES); do \
 	  start=$$(date +%s); \
 	  echo "== tests/$$suite"; \
@@ -49,11 +51,14 @@ SEED := 1
 chaos: $(STAMP)
 	PYTHONPATH=tests/cli $(BIN)/python tests/chaos/kills.py --kills $(N) --seed $(SEED)
 
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:
-	rm -rf .venv .venv-vllm .venv-llamafactory dist build
+	rm -rf .venv .venv-vllm .venv-llamafactory .venv-trackers dist build
 
 # torch comes first and alone, so that its wheel is chosen by the machine (CPU or CUDA): its hash differs, and so does what
 # some of its builds bring along (CUDA libraries), which the third step adds, without hashes too. All else is taken by hash.
@@ -68,8 +73,11 @@ $(STAMP): pyproject.toml constraints.txt requirements.lock
 	$(PIP) check
 	touch $(STAMP)
 
-# A vLLM server for tests/vllm and LLaMA-Factory's loader for tests/llamafactory, in environments of their own.
+# A vLLM server for tests/vllm, LLaMA-Factory's loader for tests/llamafactory and the trackers for tests/trackers, in
+# environments of their own.
 $(SERVER): tests/vllm/install.py tests/separate.py
 	$(PYTHON) tests/vllm/install.py
 $(FACTORY): tests/llamafactory/install.py tests/separate.py
 	$(PYTHON) tests/llamafactory/install.py
+$(TRACKERS): tests/trackers/install.py tests/separate.py
+	$(PYTHON) tests/trackers/install.py

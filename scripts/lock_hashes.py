@@ -1,6 +1,7 @@
 """Writes requirements.lock: constraints.txt with the SHA-256 of every wheel that pip may take for it.
 
-    python scripts/lock_hashes.py
+    python scripts/lock_hashes.py         of the lines that are not locked yet; the others stay as they are
+    python scripts/lock_hashes.py --all   of all, which takes a quarter of an hour
 
 Asks the package index once for each Python and platform below, as pip there would; nothing is installed, and wheels are
 fetched only where the index does not say their hash. torch is left out: which of its builds is taken, the machine
@@ -9,6 +10,7 @@ decides. What this machine's pip is set up with besides the index (wheels on dis
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -68,10 +70,22 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def lock(lines: list[str], hashes: Hashes, absent: Mapping[str, set[str]]) -> str:
-    """The lock's text; `absent` names the machines that a line has no wheel for. KeyError for one without a hash."""
+def locked(text: str) -> dict[str, str]:
+    """The entries of a lock, each by its line of constraints.txt."""
+    entries = re.findall(r"^(?![#\s])\S[^;\n]*?(?: ;[^\n]*)? \\\n(?:    --hash=[^\n]*\n)+", text, re.MULTILINE)
+    return {re.split(r"[\s;]", entry, maxsplit=1)[0]: entry for entry in entries}
+
+
+def lock(lines: list[str], hashes: Hashes, absent: Mapping[str, set[str]], kept: Mapping[str, str]) -> str:
+    """The lock's text: entries that are `kept`, new ones of the rest.
+
+    `absent` names the machines that a line has no wheel for. KeyError for a line without a hash.
+    """
     parts = [HEAD]
     for line in lines:
+        if line in kept:
+            parts.append(kept[line])
+            continue
         name, _, version = line.partition("==")
         known = sorted(hashes[f"{normal(name)}=={version}"])
         elsewhere = " and ".join(f'platform_machine != "{machine}"' for machine in sorted(absent.get(line, ())))
@@ -106,16 +120,21 @@ def _report(lines: list[str], python: str, tags: list[str], absent: dict[str, se
 
 def main() -> None:
     """Ask for all platforms and write the lock."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--all", action="store_true", help="ask for lines that are locked as well")
+    everything = parser.parse_args().all
     lines = wanted(CONSTRAINTS.read_text())
+    kept = {} if everything or not LOCK.exists() else locked(LOCK.read_text())
+    new = [line for line in lines if line not in kept]
     hashes: Hashes = {}
     absent: dict[str, set[str]] = {}
-    for python in PYTHONS:
+    for python in PYTHONS if new else ():
         for tags in platforms():
             print(f"Python {python}, {tags[0]}", file=sys.stderr)
-            for pinned, sha256 in found(_report(lines, python, tags, absent)):
+            for pinned, sha256 in found(_report(new, python, tags, absent)):
                 hashes.setdefault(pinned, set()).add(sha256)
-    LOCK.write_text(lock(lines, hashes, absent))
-    print(f"{LOCK.name}: {len(lines)} packages, {sum(map(len, hashes.values()))} wheels")
+    LOCK.write_text(lock(lines, hashes, absent, kept))
+    print(f"{LOCK.name}: {len(lines)} packages, {len(new)} of them new with {sum(map(len, hashes.values()))} wheels")
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ class Environment:
         self.python = self.folder / "bin" / "python"
         self.stamp = self.folder / "installed"
 
-    def make(self, recipe: str, fill: Callable[[], None]) -> None:
-        """Install what is missing with `fill`; ends with an error when it cannot."""
+    def make(self, recipe: str, fill: Callable[[], None], torch: bool = True) -> None:
+        """Install what is missing, torch first where it is needed, with `fill`; ends with an error when it cannot."""
         recipe = f"{sys.version}\n{recipe}"
         if self.stamp.is_file() and self.stamp.read_text() == recipe:
             # Newer than the installer now, which is what make looks at.
@@ -35,8 +35,9 @@ class Environment:
         start = time.monotonic()
         shutil.rmtree(self.folder, ignore_errors=True)
         venv.create(self.folder, with_pip=True)
-        self.say(TORCH)
-        self.pip("install", TORCH)
+        if torch:
+            self.say(TORCH)
+            self.pip("install", TORCH)
         fill()
         self.stamp.write_text(recipe)
         self.say(f"installed in {time.monotonic() - start:.0f} s")

@@ -1,8 +1,9 @@
-"""One question about one picture: the reasoning and the answer on the terminal."""
+"""A model asked in this process: many problems, or one question about one picture with the answer on the terminal."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,9 +14,11 @@ from metis_rise.engines.native import NativeEngine
 from metis_rise.errors import InputError
 from metis_rise.policy.model import Policy
 from metis_rise.problems.images import ImageError, ImageStore, read_picture
-from metis_rise.problems.prompt import arrange, build_messages, control_token
-from metis_rise.stages.prompts import AUTO, system_prompt
-from metis_rise.types import AnswerType, Problem, StopReason, Trajectory
+from metis_rise.problems.prompt import arrange, control_token
+from metis_rise.seeding import derive
+from metis_rise.stages.prompts import AUTO, Prompts, system_prompt
+from metis_rise.stages.workshop import judged
+from metis_rise.types import AnswerType, Group, Problem, StopReason, Trajectory
 from metis_rise.verifier.extract import extract
 
 
@@ -39,11 +42,48 @@ def ask(
         except (ImageError, OSError) as error:
             raise InputError(f"{image}: {error}") from error
         problem = Problem("ask", _checked(question), "", AnswerType.TEXT, images=(key,))
-        policy = Policy.load(model, dtype=dtype)
-        prompt = policy.encode(build_messages(problem, system_prompt(policy, system)), [store.open(key)])
-    engine = NativeEngine(policy, lambda _: prompt)
-    (group,) = unaborted(engine.sample([Request(problem, 1, SamplingParams(temperature, max_tokens=max_tokens))]))
+        (group,) = _sampled(
+            model, [Request(problem, 1, SamplingParams(temperature, max_tokens=max_tokens))], store, system, dtype
+        )
     return group.trajectories[0]
+
+
+def answer(
+    model: str | Path,
+    problems: Sequence[Problem],
+    store: ImageStore,
+    n: int,
+    temperature: float,
+    max_tokens: int,
+    *,
+    system: str | None = AUTO,
+    dtype: str = "float32",
+    seed: int = 0,
+) -> list[Group]:
+    """`n` completions of each problem with their verdicts, in the order of the problems.
+
+    Raises:
+        InputError: a bad model or prompt, numbers out of range, or two problems of one id.
+    """
+    try:
+        params = SamplingParams(temperature, max_tokens=max_tokens)
+        requests = [Request(p, n, params, derive(seed, "sample", p.id)) for p in problems]
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    found = {group.problem.id: group for group in _sampled(model, requests, store, system, dtype)}
+    if len(found) < len(problems):
+        raise InputError(f"{len(problems)} problems have {len(found)} ids; give every problem an id of its own")
+    return [
+        Group(p, tuple(judged(p, trajectory, str(model)) for trajectory in found[p.id].trajectories)) for p in problems
+    ]
+
+
+def _sampled(
+    model: str | Path, requests: Sequence[Request], store: ImageStore, system: str | None, dtype: str
+) -> list[Group]:
+    policy = Policy.load(str(model), dtype=dtype)
+    prompts = Prompts(policy, store, system_prompt(policy, system))
+    return list(unaborted(NativeEngine(policy, prompts).sample(requests)))
 
 
 def _checked(question: str) -> str:

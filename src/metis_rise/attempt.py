@@ -17,11 +17,10 @@ from datetime import UTC, datetime
 from logging.handlers import MemoryHandler
 from pathlib import Path
 
-from tqdm import tqdm
-
 from metis_rise import __version__
 from metis_rise.errors import InputError
 from metis_rise.redaction import hide_environment, redacted
+from metis_rise.terminal import say
 
 FOLDER = "logs"
 RUN = "metis_rise.run"
@@ -80,7 +79,7 @@ def recorded() -> Iterator[Callable[[Path], None]]:
 
 def _terminal() -> logging.Handler:
     """What logging does where nobody has set it up, which other handlers would end: warnings are printed."""
-    handler = logging.StreamHandler()
+    handler = _Terminal()
     handler.setLevel(logging.WARNING)
     handler.addFilter(lambda record: record.name != RUN)
     return handler
@@ -97,12 +96,19 @@ class _File(logging.FileHandler):
             super().handleError(record)
         elif not self._failed:
             self._failed = True
-            tqdm.write(f"note: {self.baseFilename}: {error.strerror}; this log lacks lines", file=sys.stderr)
+            say(f"note: {self.baseFilename}: {error.strerror}; this log lacks lines", warning=True, aside=True)
 
     def close(self) -> None:
         # What could not be written is tried once more, and was told before.
         with suppress(OSError):
             super().close()
+
+
+class _Terminal(logging.Handler):
+    """Says warnings of libraries, clear of what is drawn on the terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record), warning=True, aside=True)
 
 
 def _file(folder: Path) -> logging.FileHandler:

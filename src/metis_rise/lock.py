@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,10 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 
-from tqdm import tqdm
-
 from metis_rise.disk import writing
 from metis_rise.errors import InputError
+from metis_rise.terminal import say
 
 BEAT_S = 5.0
 """Seconds between two changes of the file by its holder."""
@@ -108,6 +106,29 @@ def locked(folder: Path, mend: str) -> Iterator[None]:
                 parent.rmdir()
 
 
+def holder_of(folder: Path) -> Holder | None:
+    """Who is at work in `folder`, as far as one look tells; None where nobody is. Takes no lock."""
+    place = folder.resolve()
+    file = place.with_name(f".{place.name}.lock")
+    try:
+        there, silent = _read(file), time.time() - file.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    if there is None or silent > SILENCE_S:
+        return None
+    return there if there.elsewhere or _runs(there.pid) else None
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _take(file: Path, folder: Path, holder: Holder, mend: str) -> int:
     """Opens and locks `file` and writes `holder` into it; its descriptor."""
     while True:
@@ -162,12 +183,12 @@ def _lives(file: Path, folder: Path, there: Holder) -> bool:
     """Watches whether the holder that the file names still changes it."""
     seen, end = _content(file), time.monotonic() + SILENCE_S
     note = f"{folder}: {_who(there)} had it; looking for up to {SILENCE_S:.0f} s whether that one is still there"
-    tqdm.write(f"note: {note}", file=sys.stderr)
+    say(f"note: {note}", warning=True, aside=True)
     while time.monotonic() < end:
         time.sleep(_LOOK_S)
         if (now := _content(file)) != seen:
             return now is not None
-    tqdm.write(f"note: {folder}: it is gone; its lock is taken over", file=sys.stderr)
+    say(f"note: {folder}: it is gone; its lock is taken over", warning=True, aside=True)
     return False
 
 

@@ -18,6 +18,7 @@ import torch
 from metis_rise import __version__
 from metis_rise.benchmarks.choice import chosen
 from metis_rise.errors import InputError
+from metis_rise.foreign.opening import open_rows
 from metis_rise.fork import fork
 from metis_rise.leftovers import remove_leftovers
 from metis_rise.policy.loading import find_folder
@@ -192,7 +193,7 @@ def _prepare(recipe: Recipe, root: Path, name: str, *, ask: bool = True, source:
 def _make_sets(recipe: Recipe, run: Run) -> ProblemSets:
     if _system_setting(recipe, run.path) != recipe.prompt.system:
         write_atomic(run.path / SYSTEM_FILE, load_system(recipe.prompt.system) or "")
-    sets = make_sets(recipe.problems, recipe.seed, ImageStore(run.path / "images"), check_gold)
+    sets = make_sets(recipe.problems, recipe.seed, ImageStore(run.path / "images"), check_gold, open_rows)
     _say_dropped(run, sets)
     for split, problems in sets.named().items():
         dump_problems(problems, _file(run.path, split))

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from metis_rise.attempt import recorded
 from metis_rise.evaluation import stage as benchmarks
+from metis_rise.evaluation.card import write_cards
 from metis_rise.journal import parse_object
 from metis_rise.lock import locked
 from metis_rise.opening import look_at_workshop, open_workshop
@@ -30,6 +31,8 @@ from metis_rise.stages.serving import drop_served
 from metis_rise.stages.team.joining import led
 from metis_rise.stages.team.leading import Team
 from metis_rise.stages.workshop import Workshop
+from metis_rise.terminal import stage_view, table_console
+from metis_rise.tracking import check_trackers, tracked
 
 EVALUATE = "evaluate"
 STAGES: dict[str, Callable[[Workshop], dict[str, Any]]] = {
@@ -61,13 +64,15 @@ def _led(
 ) -> Path:
     """Does `work` in the run's folder, alone there; of several processes only the leader touches it."""
     check_name(name)
+    check_trackers(recipe.tracking)
     path = root / name
 
     def lead(team: Team | None) -> None:
         with recorded() as begin, locked(path, "choose another --name"):
             shop = open_workshop(recipe, root, name, fresh, source)
             begin(path)
-            work(replace(shop, team=team))
+            with tracked(recipe.tracking, shop.run):
+                work(replace(shop, team=team))
 
     led(recipe, lead)
     return path
@@ -141,7 +146,8 @@ def _do(shop: Workshop, name: str) -> None:
             _note(shop.run, name, seconds)
         return
     start = time.monotonic()
-    result = STAGES[name](shop)
+    with stage_view(f"{shop.run.path.name}: stage {stage.name[0]} of {len(STAGES)}, {title}"):
+        result = STAGES[name](shop)
     # A stage's model and optimizer hang in reference cycles; the next stage needs their memory.
     gc.collect()
     if torch.cuda.is_available():
@@ -182,8 +188,9 @@ def _conclude(shop: Workshop) -> None:
         "peak_memory_mb": peak,
     }
     write_atomic(file, json.dumps(summary, indent=1) + "\n")
+    write_cards(shop.run.path)
     page = write_report(shop.run.path)
-    print_report(shop.run.path, Console())
+    print_report(shop.run.path, table_console())
     shop.run.log(f"report: {page}")
 
 

@@ -16,8 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from metis_rise import attempt
 from metis_rise.disk import writing
 from metis_rise.errors import InputError
@@ -28,6 +26,7 @@ from metis_rise.recipe.secrets import check_no_secret
 from metis_rise.redaction import redacted, redacted_values
 from metis_rise.run_format import FILE as FORMAT_FILE
 from metis_rise.run_format import FORMAT, read_format, write_format
+from metis_rise.terminal import say
 
 __all__ = [
     "STAGES",
@@ -192,7 +191,7 @@ class Run:
         """
         text = redacted(text)
         attempt.log.log(level, "%s", text)
-        tqdm.write(text)
+        say(text, warning=level >= logging.WARNING)
         stamp = _now()
         target = self.path / "log.txt"
         with writing(target), target.open("a", encoding="utf-8") as file:

@@ -23,10 +23,14 @@ _STDERR = 2
 
 @dataclass(slots=True)
 class _State:
-    """asked: when the first signal came (seconds, monotonic). finishing: whether a step is under way."""
+    """asked: when the first signal came (seconds, monotonic). finishing: whether a step is under way.
+
+    told: whether a view on the terminal says so, and nothing need be written under it.
+    """
 
     asked: float | None = None
     finishing: bool = False
+    told: bool = False
 
 
 # Of the process, as signals are.
@@ -65,6 +69,16 @@ def finished_first(keep: Callable[[], None]) -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+def asked() -> bool:
+    """Whether a signal has asked for the end, and a step is finished first."""
+    return _state.asked is not None and _state.finishing
+
+
+def told_by_view(told: bool) -> None:
+    """Whether from now on a view on the terminal, which watches `asked`, tells the user instead of a line."""
+    _state.told = told
+
+
 def _heeded() -> tuple[signal.Signals, ...]:
     # torchrun sends SIGTERM to all others when one process has failed: there is no step to finish then.
     several = "LOCAL_RANK" in os.environ
@@ -78,6 +92,7 @@ def _heard(number: int, frame: FrameType | None) -> None:
     _state.asked = first or now
     if first is None and _state.finishing:
         # Not by print: it may be under way in the code that the signal interrupts.
-        os.write(_STDERR, _SAID)
+        if not _state.told:
+            os.write(_STDERR, _SAID)
         return
     raise KeyboardInterrupt

@@ -105,7 +105,7 @@ def test_nothing_of_it_is_executed(browser: str, page: Path, tmp_path: Path) -> 
 
 
 def test_escaping_alone_is_enough(browser: str, page: Path, tmp_path: Path) -> None:
-    """Without the policy that forbids all scripts, by which a browser would hide that something was not escaped."""
+    """The policy forbids all scripts but the page's own: it would hide that something was not escaped."""
     bare = tmp_path / "bare.html"
     text = page.read_text(encoding="utf-8")
     bare.write_text(without_policy(text), encoding="utf-8")

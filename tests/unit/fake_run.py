@@ -9,6 +9,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,9 @@ def _stages(folder: Path, train: list[Problem], steps: int, rng: random.Random) 
     distilled = [answer(row, True, rng, "self") for row in train if bucket[row.id] == "inconsistent"]
     expert = [answer(row, True, rng, "expert") for row in train if bucket[row.id] == "absent"]
     n, k, e = len(train), len(distilled), len(expert)
+    _lines(folder / "1-rl" / f"trajectories-{steps:06d}.jsonl", _rollouts(train, steps, rng))
+    drawn = [_sample(row, "rl", k, k < 8 * rates[row.id], rng) for row in train for k in range(8)]
+    _lines(folder / "2-diagnose" / "trajectories-0000.jsonl", [t.to_json() for t in drawn])
     _lines(folder / "3-distill" / "trajectories-0000.jsonl", [t.to_json() for t in distilled])
     _lines(folder / "4-expert" / "trajectories-0000.jsonl", [t.to_json() for t in expert])
     done: dict[str, dict[str, Any]] = {
@@ -244,6 +248,20 @@ def _stages(folder: Path, train: list[Problem], steps: int, rng: random.Random) 
     }
     for name, result in done.items():
         _json(folder / name / "DONE", {"seconds": 20 + 60 * rng.random(), "counts": {}, "dropped": {}} | result)
+
+
+def _rollouts(train: list[Problem], steps: int, rng: random.Random) -> Iterable[dict[str, Any]]:
+    """Each problem once early and once late in RL, four samples each."""
+    for turn in (0, 1):
+        for number, row in enumerate(train):
+            version = (turn * steps + number * steps // len(train)) // 2
+            for k in range(4):
+                one = _sample(row, "rl", k, rng.random() < 0.2 + 0.5 * turn, rng)
+                yield replace(one, weights_version=version).to_json() | {"tokens": [], "logprobs": []}
+
+
+def _sample(row: Problem, source: str, number: int, right: bool, rng: random.Random) -> Trajectory:
+    return replace(answer(row, right, rng, source), sample=number)
 
 
 def _recipe(seed: int, steps: int) -> dict[str, Any]:

@@ -78,13 +78,23 @@ def test_wheels_of_all_machines_are_gathered_under_the_constraints_spelling(scri
             {"install": [report("ast-serialize", "0.1", sha), report("jinja2", "3.1.6", "cc")]}
         ):
             hashes.setdefault(pinned, set()).add(each)
-    said = script.lock(wanted, hashes, {"Jinja2==3.1.6": {"aarch64"}}).removeprefix(script.HEAD)
+    said = script.lock(wanted, hashes, {"Jinja2==3.1.6": {"aarch64"}}, {}).removeprefix(script.HEAD)
     assert said == (
         'Jinja2==3.1.6 ; platform_machine != "aarch64" \\\n'
         "    --hash=sha256:cc\nast_serialize==0.1 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n"
     )
     with pytest.raises(KeyError):
-        script.lock(["ast_serialize==0.2"], hashes, {})
+        script.lock(["ast_serialize==0.2"], hashes, {}, {})
+
+
+def test_what_is_locked_is_kept_as_it_is_and_not_asked_for(script: ModuleType) -> None:
+    text = script.LOCK.read_text()
+    kept = script.locked(text)
+    assert script.lock(list(kept), {}, {}, kept) == text
+    first, *rest = kept
+    assert script.lock(rest, {}, {}, kept) == text.replace(kept[first], "")
+    with pytest.raises(KeyError):
+        script.lock([first.split("==")[0] + "==0"], {}, {}, kept)
 
 
 def test_tags_of_a_machine_begin_with_the_newest(script: ModuleType) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 import re
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_run import FAMILIES, make_run
+from PIL import Image
 
 from metis_rise.errors import InputError
 from metis_rise.report import write_report
 from metis_rise.report.data import load_run
-from metis_rise.report.examples import compared
 from metis_rise.report.pictures import PictureBook
 
 ATTACK = "<script>alert('x')</script>"
@@ -44,7 +47,7 @@ def edit_lines(path: Path, change: Callable[[dict[str, object]], dict[str, objec
 class Balance(HTMLParser):
     """Collects the tags of a page and complains of one that is closed out of order."""
 
-    VOID = ("meta", "img", "br", "link")
+    VOID = ("meta", "img", "br", "link", "input")
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,13 +67,22 @@ class Balance(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_well_nested_without_scripts_or_anything_from_elsewhere(run_path: Path) -> None:
+def explored(text: str) -> dict[str, Any]:
+    """The data of the page's script."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    content: dict[str, Any] = json.loads(found[1])
+    return content
+
+
+def test_the_page_is_well_nested_without_anything_from_elsewhere(run_path: Path) -> None:
     text = page(run_path)
     parser = Balance()
     parser.feed(text)
     assert parser.open == []
-    assert not {"script", "link", "iframe", "object"} & set(parser.seen)
+    assert not {"link", "iframe", "object"} & set(parser.seen)
     assert re.findall(r"https?://[^\s\"'<]*|url\(|@import", text) == []
+    assert parser.seen.count("script") == 2
     assert 'name="viewport"' in text
     assert "prefers-color-scheme: dark" in text
 
@@ -96,45 +108,55 @@ def test_the_verdict_is_the_first_thing_on_the_page(run_path: Path) -> None:
         "<h1>",
         'class="verdict"',
         "By family",
-        "stand after RL",
-        "Reinforcement learning",
-        "Supervised fine-tuning",
-        "<h2>Stages",
-        "What went wrong",
-        "Side by side",
-        "Self-distilled trajectories",
-        "Expert trajectories",
+        "Where the problems stand",
+        ">Reinforcement learning",
+        ">Supervised fine-tuning",
+        ">Stages</h2>",
+        ">What went wrong</h2>",
+        ">Trajectories</h2>",
         "Resolved recipe",
     ]
     places = [text.index(mark) for mark in order]
     assert places == sorted(places)
 
 
-@pytest.mark.parametrize("field", ["question", "answer", "id_in_facts", "completion", "extracted", "warning", "recipe"])
-def test_whatever_comes_from_outside_is_escaped(run_path: Path, field: str) -> None:
+@pytest.mark.parametrize("field", ["question", "answer", "id", "family", "completion", "extracted"])
+def test_what_comes_from_outside_into_the_script_cannot_end_it(run_path: Path, field: str) -> None:
     test, greedy = run_path / "problems" / "test.jsonl", run_path / "6-evaluate" / "rl-greedy.jsonl"
-    if field in ("question", "answer"):
+    if field in ("question", "answer", "family"):
         edit_lines(test, lambda row: row | {field: ATTACK})
-    elif field == "id_in_facts":
-        edit_lines(test, lambda row: row | {"family": ATTACK, "images": ["'\"><script>"]})
+    elif field == "id":
+        edit_lines(test, lambda row: row | {"id": ATTACK})
+        for file in (run_path / "6-evaluate").glob("*.jsonl"):
+            edit_lines(file, lambda row: row | {"problem_id": ATTACK})
     elif field == "completion":
         edit_lines(greedy, lambda row: row | {"text": f"<think>{ATTACK}</think>"})
-    elif field == "extracted":
+    else:
         verdict = {"correct": True, "well_formed": False, "extracted": ATTACK, "rule": "boxed"}
         edit_lines(greedy, lambda row: row | {"verdict": verdict})
-    elif field == "warning":
-        edit_lines(run_path / "manifest.jsonl", lambda row: row | {"text": ATTACK})
-    else:
-        (run_path / "recipe.json").write_text(json.dumps({"name": ATTACK}))
     text = page(run_path)
-    assert "<script" not in text
+    assert text.count("<script") == 2 == text.count("</script")
+    assert ATTACK in json.dumps(explored(text), ensure_ascii=False)
+
+
+@pytest.mark.parametrize("field", ["warning", "recipe", "reason"])
+def test_what_comes_from_outside_into_the_page_is_escaped(run_path: Path, field: str) -> None:
+    if field == "warning":
+        edit_lines(run_path / "manifest.jsonl", lambda row: row | {"text": ATTACK})
+    elif field == "recipe":
+        (run_path / "recipe.json").write_text(json.dumps({"name": ATTACK}))
+    else:
+        done = run_path / "3-distill" / "DONE"
+        done.write_text(json.dumps({"seconds": 1, "counts": {}, "dropped": {ATTACK: 3}}))
+    text = page(run_path)
+    assert text.count("<script") == 2
     assert "&lt;script&gt;alert(" in text
 
 
 def test_metric_and_bucket_names_are_escaped_in_plots(run_path: Path) -> None:
     edit_lines(run_path / "metrics.jsonl", lambda row: row | {"stage": str(row["stage"]).replace("expert", ATTACK)})
     text = page(run_path)
-    assert "<script" not in text
+    assert text.count("<script") == 2
     assert "&lt;script&gt;alert(" in text
 
 
@@ -165,58 +187,81 @@ def test_a_page_comes_of_any_half_of_a_run(run_path: Path, missing: list[str]) -
 
 
 def test_a_run_in_progress_says_so_and_a_quiet_one_reports_nothing(run_path: Path) -> None:
-    assert "is not finished" not in page(run_path)
+    assert "is not finished" not in page(run_path) and 'http-equiv="refresh"' not in page(run_path)
     assert "only 5 of 16 groups were kept" in page(run_path)
     (run_path / "6-evaluate" / "DONE").unlink()
     (run_path / "manifest.jsonl").unlink()
     text = page(run_path)
-    assert "This run is not finished: 5 of 6 stages are done." in text
-    assert "Nothing was reported." in text
+    assert "This run is not finished: 5 of 6 stages are done (evaluation: unfinished)." in text
+    assert '<meta http-equiv="refresh" content="60">' in text
 
 
-def test_shown_problems_are_ones_on_which_the_arms_differ_and_every_family_has_its_share(run_path: Path) -> None:
-    run = load_run(run_path)
-    examples, differ = compared(run, PictureBook(run_path / "images"))
-    again, _ = compared(run, PictureBook(run_path / "images"))
-    assert differ
-    assert examples == again
-    assert all({answer.right for answer in example.answers} == {True, False} for example in examples)
-    families = [example.problem.family for example in examples]
-    assert {family: families.count(family) for family in FAMILIES} == dict.fromkeys(FAMILIES, 2)
+def test_a_quiet_run_reports_nothing(run_path: Path) -> None:
+    (run_path / "manifest.jsonl").unlink()
+    for done in run_path.glob("*/DONE"):
+        done.write_text(json.dumps(json.loads(done.read_text()) | {"dropped": {}}))
+    assert "Nothing was reported." in page(run_path)
 
 
-def test_where_the_arms_never_differ_the_page_says_so(run_path: Path) -> None:
-    wrong = {"correct": False, "well_formed": False, "extracted": None, "rule": "none", "chain": None, "reason": ""}
-    for file in (run_path / "6-evaluate").glob("*-greedy.jsonl"):
-        edit_lines(file, lambda row: row | {"verdict": wrong})
+def test_problems_on_which_the_arms_differ_come_first_and_every_family_has_its_turn(run_path: Path) -> None:
+    shown = explored(page(run_path))["problems"]
+    assert shown == explored(page(run_path))["problems"]
+    test = [problem for problem in shown if problem["change"]]
+    assert {problem["change"] for problem in test[:12:2]} <= {"gained by RL", "gained by SFT", "lost"}
+    for problem in test:
+        right = {answer["title"]: answer["right"] for answer in problem["answers"]}
+        last = [right[f"{arm}, greedy"] for arm in ("base", "after RL", "after RISE")]
+        assert (problem["change"] == "gained by SFT") == (last[1:] == [False, True])
+        assert (problem["change"] == "lost") == (not last[2] and any(last))
+    families = [problem["family"] for problem in test[:12]]
+    assert all(families.count(family) >= 1 for family in FAMILIES)
+
+
+def test_a_problem_has_what_every_stage_said_of_it(run_path: Path) -> None:
+    problems = explored(page(run_path))["problems"]
+    of_test = next(problem for problem in problems if problem["id"].startswith("test-"))
+    assert [answer["title"] for answer in of_test["answers"]] == [
+        f"{arm}, {mode}" for mode in ("greedy", "sampled") for arm in ("base", "after RL", "after RISE")
+    ]
+    taught = next(problem for problem in problems if problem["bucket"] == "absent")
+    stages = [answer["stage"] for answer in taught["answers"]]
+    assert sorted(set(stages), key=stages.index) == ["RL", "diagnosis", "expert"]
+
+
+def test_a_sample_says_how_much_of_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_path = make_run(tmp_path / "run", problems=60, steps=4)
+    monkeypatch.setattr("metis_rise.report.explorer.BUDGET", 60_000)
     text = page(run_path)
-    assert "The arms differ on no test problem" in text
-    assert text.count("no answer found") == 3 * len(FAMILIES)
+    shown = explored(text)
+    answers = sum(len(problem["answers"]) for problem in shown["problems"])
+    assert 0 < len(shown["problems"]) < 120
+    read = sum(len(file.read_text().splitlines()) for file in run_path.glob("[1-6]-*/[!sr]*.jsonl"))
+    read += sum(len(file.read_text().splitlines()) for file in run_path.glob("6-evaluate/r*.jsonl"))
+    assert f"A sample: {answers} of {read:,} answers, to {len(shown['problems'])} of 180 problems." in text
 
 
 def test_the_page_stays_small_with_large_pictures_and_long_answers(tmp_path: Path) -> None:
-    run_path = make_run(tmp_path / "run", problems=24, steps=2000, picture=1000)
+    run_path = make_run(tmp_path / "run", problems=240, steps=2000, picture=1000)
     for file in (run_path / "6-evaluate").glob("*-greedy.jsonl"):
         edit_lines(file, lambda row: row | {"text": "so " * 100_000})
-    assert write_report(run_path).stat().st_size < 3_000_000
+    assert write_report(run_path).stat().st_size < 10_000_000
 
 
-def test_pictures_are_shrunk_and_stop_at_the_budget(tmp_path: Path) -> None:
-    run_path = make_run(tmp_path / "run", problems=12, steps=2, picture=1000)
-    keys = sorted(path.stem for path in (run_path / "images").iterdir())
-    sizes = [len(PictureBook(run_path / "images").uri(key) or "") for key in keys]
-    book = PictureBook(run_path / "images", budget=sizes[0] + sizes[1])
-    assert [book.uri(key) is not None for key in keys[:2]] == [True, True]
-    assert book.uri(keys[0]) is not None
-    assert not any(book.uri(key) for key in keys[2:])
+def test_large_pictures_are_shrunk_and_small_ones_stay_as_they_are(tmp_path: Path) -> None:
+    small, large = (make_run(tmp_path / str(size), problems=6, steps=2, picture=size) for size in (112, 1000))
+    for run_path, kind in ((small, "png"), (large, "webp")):
+        key = next((run_path / "images").iterdir()).stem
+        uri = PictureBook(run_path / "images").uri(key)
+        assert uri is not None and uri.startswith(f"data:image/{kind};base64,")
+        with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+            assert max(image.size) == min(400, {"png": 112, "webp": 1000}[kind])
 
 
 def test_a_picture_that_is_missing_or_broken_leaves_a_note(run_path: Path) -> None:
     for path in (run_path / "images").iterdir():
         path.write_bytes(b"not a picture")
-    text = page(run_path)
-    assert "picture not available" in text
-    assert "<img" not in text
+    shown = explored(page(run_path))
+    assert shown["pictures"] == {} and shown["problems"][0]["pictures"]
 
 
 @pytest.mark.parametrize("side", [40, 1000])

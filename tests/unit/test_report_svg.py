@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 import pytest
 from fake_run import make_run
 
-from metis_rise.report.charts import rl_figures, sft_figures, solve_rate_figure
+from metis_rise.report.charts import rl_figures, sft_figures, solve_rate_figures
 from metis_rise.report.data import load_run
+from metis_rise.report.movement import first_met
 from metis_rise.report.svg import HEIGHT, WIDTH, Series, line_plot, ticks
 from metis_rise.report.text import number
 
@@ -63,10 +64,9 @@ def test_values_that_are_no_number_are_left_out() -> None:
 
 def test_labels_of_every_figure_do_not_overlap(tmp_path: Path) -> None:
     run = load_run(make_run(tmp_path / "run", problems=60, steps=1500))
-    figures = [*rl_figures(run), *sft_figures(run), solve_rate_figure(run)]
-    assert len(figures) == 15
+    figures = [*rl_figures(run), *sft_figures(run), *solve_rate_figures(run, first_met(run))]
+    assert len(figures) == 21
     for figure in figures:
-        assert figure is not None
         boxes = _boxes(figure.svg)
         assert all(left >= -1 and right <= WIDTH + 12 for left, right, _ in boxes), figure.title
         for index, (left, right, y) in enumerate(boxes):
@@ -86,7 +86,7 @@ def _boxes(svg: str) -> list[tuple[float, float, float]]:
 
 
 def test_sft_steps_run_on_over_the_curriculum_stages(tmp_path: Path) -> None:
-    training, held_out = sft_figures(load_run(make_run(tmp_path / "run", problems=12, steps=10)))
+    training, held_out, *_ = sft_figures(load_run(make_run(tmp_path / "run", problems=12, steps=10)))
     assert [name for name, _, _ in training.legend] == ["self-distilled", "expert", "mixed"]
     assert "mixed, step 120:" in training.svg
     assert re.findall(r"held out, step (\d+):", held_out.svg) == ["0", "20", "40", "40", "60", "80", "80", "100", "120"]

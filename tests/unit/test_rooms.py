@@ -17,14 +17,16 @@ SOURCE = Path(metis_rise.__file__).parent
 # From the top down; rooms of one row do not import each other.
 ROWS = (
     ("__main__",),
-    ("cli",),
-    ("pipeline", "ask", "bench", "verify", "exchange"),
+    ("cli", "api"),
+    ("rewards",),
+    ("pipeline", "ask", "bench", "verify", "exchange", "look", "data", "starter"),
     ("evaluation",),
     ("opening",),
     ("fork",),
     ("stages",),
-    ("report", "check"),
+    ("report", "check", "tracking"),
     ("benchmarks",),
+    ("foreign",),
     ("cluster",),
     ("engines",),
     ("policy",),
@@ -33,6 +35,7 @@ ROWS = (
     ("run",),
     ("run_format",),
     ("journal", "recipe", "crew", "attempt", "lock", "jinja_trial"),
+    ("terminal",),
     ("types", "errors", "seeding", "json_text", "redaction", "stopping", "disk", "leftovers"),
 )
 RANK = {room: rank for rank, row in enumerate(reversed(ROWS)) for room in row}
@@ -43,17 +46,25 @@ LIGHT = (
     "recipe",
     "verifier",
     "problems",
+    "foreign",
     "journal",
     "run",
     "run_format",
     "check",
     "report",
+    "tracking",
     "stopping",
+    "terminal",
+    "look",
     "types",
     "errors",
     "cli",
     "verify",
+    "rewards",
+    "api",
     "benchmarks",
+    "data",
+    "starter",
 )
 HEAVY = ("torch", "torchvision", "transformers")
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

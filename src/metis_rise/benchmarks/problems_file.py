@@ -15,6 +15,7 @@ from metis_rise.benchmarks.base import Benchmark, Headline, Item, Row
 from metis_rise.benchmarks.groups import average
 from metis_rise.benchmarks.tsv import normal_index
 from metis_rise.errors import InputError
+from metis_rise.foreign.opening import open_rows
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import option_lines
 from metis_rise.problems.reader import read_problems
@@ -106,7 +107,7 @@ class UserProblems(ProblemsBenchmark):
     def problems(self, path: Path | None, store: ImageStore) -> list[Problem]:
         """The problems of `path`; a row that cannot be used, or judged, is an error."""
         assert path is not None, "sources.find asks for the file"
-        return read_problems(path, store, check_gold)
+        return read_problems(path, store, check_gold, opener=open_rows)
 
 
 @contextmanager

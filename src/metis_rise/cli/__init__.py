@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from metis_rise.cli import board, check, evaluation, exchange, launch, measure, models, plan, runs
+from metis_rise.cli import board, check, data, evaluation, exchange, launch, look, measure, models, plan, runs, start
 from metis_rise.cli.app import app
 
-__all__ = ["app", "board", "check", "evaluation", "exchange", "launch", "main", "measure", "models", "plan", "runs"]
+__all__ = [
+    "app",
+    "board",
+    "check",
+    "data",
+    "evaluation",
+    "exchange",
+    "launch",
+    "look",
+    "main",
+    "measure",
+    "models",
+    "plan",
+    "runs",
+    "start",
+]
 
 
 def main() -> None:

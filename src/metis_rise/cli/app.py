@@ -17,6 +17,7 @@ from metis_rise.disk import disk_fault
 from metis_rise.errors import InputError
 from metis_rise.redaction import hide_environment, redacted
 from metis_rise.stopping import heeding_signals
+from metis_rise.terminal import say, speaking
 
 app = typer.Typer(
     name="rise",
@@ -28,6 +29,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object; what else is said goes to stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")]
 
 
@@ -39,15 +42,18 @@ def leads() -> bool:
 def say_loading() -> None:
     """Importing torch and transformers takes seconds, in which a person at a terminal would see nothing."""
     if sys.stderr.isatty() and leads():
-        typer.echo("loading torch and transformers ...", err=True)
+        say("loading torch and transformers ...", aside=True)
 
 
 @contextmanager
-def exit_codes(debug: bool) -> Iterator[None]:
-    """Turn what a command raises into the exit codes that scripts rely on (docs/design.md)."""
+def exit_codes(debug: bool, *, quiet: bool = False, as_json: bool = False) -> Iterator[None]:
+    """Turn what a command raises into the exit codes that scripts rely on (docs/design.md).
+
+    Within it a `quiet` command says nothing but warnings, and one that prints JSON says all else on stderr.
+    """
     hide_environment(os.environ)
     try:
-        with heeding_signals():
+        with heeding_signals(), speaking(quiet=quiet, apart=as_json):
             yield
     except InputError as error:
         for line in redacted(str(error)).splitlines():

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from metis_rise.cli.app import Debug, app, exit_codes, say_loading
+from metis_rise.cli.app import Debug, Quiet, app, exit_codes, say_loading
 from metis_rise.cli.runs import Name, Nproc, Overrides, Root, SkipBad, do_stage
 from metis_rise.errors import InputError
 
@@ -16,7 +16,7 @@ from metis_rise.errors import InputError
 _BOTH = {"benchmark", "data", "limit", "protocol", "judge_url", "judge_model", "judge_key_env", "judge_concurrency"}
 _BOTH |= {"as_json", "debug"}
 _SCORE = {"score", "verdicts", *_BOTH}
-_RECIPE = {"target", "overrides", "name", "root", "skip_bad", "nproc", "debug"}
+_RECIPE = {"target", "overrides", "name", "root", "skip_bad", "nproc", "quiet", "as_json", "debug"}
 _ASKING = {
     "style",
     "system",
@@ -140,6 +140,7 @@ def evaluate(
     root: Root = Path("runs"),
     skip_bad: SkipBad = False,
     nproc: Nproc = None,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Score models on benchmarks, score predictions made elsewhere, or do stage 6 of a recipe.
@@ -163,12 +164,12 @@ def evaluate(
     Example: rise eval tiny --name mine
     """
     given = {key for key in context.params if _was_given(context, key)}
-    with exit_codes(debug):
+    with exit_codes(debug, quiet=quiet, as_json=as_json):
         _refuse_others(context, given, scores=score is not None, asks=benchmark is not None)
         if score is None and benchmark is None:
             if target is None:
                 raise InputError("give a recipe, a model with --benchmark, or predictions with --score; see --help")
-            do_stage("evaluate", target, overrides, name, root, skip_bad, nproc)
+            do_stage("evaluate", target, overrides, name, root, skip_bad, nproc, as_json)
             return
         from metis_rise.benchmarks.base import Protocol, Style
         from metis_rise.evaluation.judge_flags import flagged_judge

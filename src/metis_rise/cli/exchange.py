@@ -1,4 +1,4 @@
-"""Commands that hand a run's trajectories to other tools, and take theirs."""
+"""Commands that hand problems and trajectories to other tools, and take theirs."""
 
 from __future__ import annotations
 
@@ -47,6 +47,52 @@ def export_sft(
 
         folder = run_folder.resolve()
         exporting.export_sft(run_folder, kind, target or Path(f"{folder.name}-sft-{kind}"))
+
+
+@export.command("rl")
+def export_rl(
+    run_folder: Run,
+    kind: Annotated[Literal["verl"], typer.Option("--format", help="verl: parquet for its RL trainers.")] = "verl",
+    target: Annotated[
+        Path | None, typer.Option("--to", help="New folder; RUN-rl-FORMAT when not given.", show_default=False)
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Write a run's problems (train, dev, test) with their pictures, for another tool's RL trainer.
+
+    Example: rise export rl runs/tiny --format verl --to data/verl
+    """
+    with exit_codes(debug):
+        say_loading()
+        from metis_rise.exchange import verl
+
+        verl.export_verl(run_folder, target or Path(f"{run_folder.resolve().name}-rl-{kind}"))
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Problems as parquet (one file, or a pattern such as 'data/train-*.parquet'), JSON, or a folder saved "
+            "by datasets, with the columns of verl, EasyR1, LLaMA-Factory or docs/data.md.",
+        ),
+    ],
+    target: Annotated[Path, typer.Option("--to", help="New folder, for problems.jsonl and images/.")],
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used, counted.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Turn another tool's problem file into a JSONL file with a folder of pictures, to look at, mend or mix.
+
+    Recipes read such files as they are, too: problems.train=FILE.parquet.
+
+    Example: rise convert geometry3k/train.parquet --to data/geometry3k
+    """
+    with exit_codes(debug):
+        from metis_rise.exchange import convert as converting
+
+        converting.convert(source, target, skip_bad=skip_bad)
 
 
 @app.command("import")

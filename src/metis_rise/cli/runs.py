@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metis_rise.cli.app import Debug, app, exit_codes, leads, say_loading
+from metis_rise.cli.app import AsJson, Debug, Quiet, app, exit_codes, leads, say_loading
 from metis_rise.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def run(
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the run of this name and start again; asks.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --fresh: delete without asking.")] = False,
     nproc: Nproc = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Do the whole method: RL, diagnosis, self-distillation, expert, SFT, evaluation, report.
@@ -95,7 +97,7 @@ def run(
 
     Example: rise run tiny sft.stages.1.replay=0 --name no-replay --from runs/tiny
     """
-    with exit_codes(debug):
+    with exit_codes(debug, quiet=quiet, as_json=as_json):
         loaded = _load(recipe, overrides, skip_bad)
         name = name or loaded.name
         if fresh and not yes and leads():
@@ -104,7 +106,7 @@ def run(
         say_loading()
         from metis_rise import pipeline
 
-        pipeline.run(loaded, root, name, fresh, source)
+        _result(pipeline.run(loaded, root, name, fresh, source), as_json)
 
 
 def _add_stage_command(command_name: str, stage: str, text: str) -> None:
@@ -115,10 +117,12 @@ def _add_stage_command(command_name: str, stage: str, text: str) -> None:
         root: Root = Path("runs"),
         skip_bad: SkipBad = False,
         nproc: Nproc = None,
+        quiet: Quiet = False,
+        as_json: AsJson = False,
         debug: Debug = False,
     ) -> None:
-        with exit_codes(debug):
-            do_stage(stage, recipe, overrides, name, root, skip_bad, nproc)
+        with exit_codes(debug, quiet=quiet, as_json=as_json):
+            do_stage(stage, recipe, overrides, name, root, skip_bad, nproc, as_json)
 
     def expert_command(
         recipe: RecipeArgument,
@@ -133,14 +137,18 @@ def _add_stage_command(command_name: str, stage: str, text: str) -> None:
             ),
         ] = False,
         nproc: Nproc = None,
+        quiet: Quiet = False,
+        as_json: AsJson = False,
         debug: Debug = False,
     ) -> None:
         if not dry_run:
-            command(recipe, overrides, name, root, skip_bad, nproc, debug)
+            command(recipe, overrides, name, root, skip_bad, nproc, quiet, as_json, debug)
             return
         with exit_codes(debug):
             if nproc is not None and nproc > 1:
                 raise InputError(f"--nproc {nproc}: a dry run is done by one process; leave --nproc out")
+            if quiet or as_json:
+                raise InputError("--dry-run only prints a table; leave out --quiet and --json")
             loaded = _load(recipe, overrides, skip_bad)
             say_loading()
             from metis_rise import pipeline
@@ -199,14 +207,28 @@ def do_stage(
     root: Path,
     skip_bad: bool,
     nproc: int | None,
+    as_json: bool = False,
 ) -> None:
-    """Does one stage of a recipe, in `nproc` processes; the stages before it must be done."""
+    """Does one stage of a recipe, in `nproc` processes; the stages before it must be done.
+
+    With `as_json` the run's status is printed at the end, as `rise status RUN --json` does.
+    """
     loaded = _load(recipe, overrides, skip_bad)
     _run_in_several(nproc)
     say_loading()
     from metis_rise import pipeline
 
-    pipeline.run_stage(loaded, root, name or loaded.name, stage)
+    _result(pipeline.run_stage(loaded, root, name or loaded.name, stage), as_json)
+
+
+def _result(run_folder: Path, as_json: bool) -> None:
+    """What a command that does a recipe prints in the end for other programs, if it is asked to."""
+    if as_json and leads():
+        from rich.console import Console
+
+        from metis_rise.look.status import print_status
+
+        print_status(run_folder, Console(), as_json=True)
 
 
 def _run_in_several(processes: int | None, more: Sequence[str] = ()) -> None:

@@ -56,7 +56,7 @@ class Prompts:
 def prompts_of(recipe: Recipe, vision: VisionFacts) -> Prompts:
     """The prompts of `recipe`; InputError for problem files that are here and cannot be read."""
     config = recipe.problems
-    sizes = _Sizes(recipe, vision)
+    sizes = PromptSizes(recipe, vision)
     if config.kind == "world":
         kinds, world = len(FAMILIES) * len(LEVELS), config.world
         with TemporaryDirectory() as folder:
@@ -89,10 +89,11 @@ def _prompts(recipe: Recipe, pairs: list[tuple[float, float]], counts: tuple[int
     return Prompts(fmean(images), fmean(texts), max(map(sum, pairs)), train, test, pictured, note)
 
 
-class _Sizes:
+class PromptSizes:
     """Counts tokens: of text as the model's tokenizer does where it is here, of pictures by the processor's rule."""
 
     def __init__(self, recipe: Recipe, vision: VisionFacts) -> None:
+        """As `recipe` has its model read prompts; `note` says what is assumed of that."""
         folder = folder_of(recipe.model.path)
         self._count, self.note = _counter(folder)
         self._side = vision.patch * math.isqrt(vision.merge)
@@ -179,7 +180,7 @@ def _settings(path: Path) -> dict[str, Any]:
     return found
 
 
-def _sample(path: Path, sizes: _Sizes, skip_bad: bool) -> list[tuple[float, float]]:
+def _sample(path: Path, sizes: PromptSizes, skip_bad: bool) -> list[tuple[float, float]]:
     """Image and text tokens of the first rows of a problem file; with `skip_bad` of those that can be used."""
     found: list[tuple[float, float]] = []
     rows = read_rows(path)

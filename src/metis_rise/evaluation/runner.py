@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from metis_rise.benchmarks import predictions as prediction_files
 from metis_rise.benchmarks.base import Benchmark, Item, Prediction, Protocol
 from metis_rise.benchmarks.data import Data
@@ -21,6 +19,7 @@ from metis_rise.evaluation.answers import Answers
 from metis_rise.evaluation.asking import unfit
 from metis_rise.evaluation.samplers import Sampler
 from metis_rise.journal import write_atomic, write_jsonl
+from metis_rise.terminal import Bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +67,11 @@ class Evaluation:
         total = len(items) * samples
         done = total - sum(len(missing) for _, missing in wanted)
         title = f"{self.name} {benchmark.title}"
-        with tqdm(total=total, initial=done, desc=title, unit="answer", leave=False, delay=2) as bar:
+        with Bar(total=total, initial=done, desc=title, unit="answer") as bar:
             for some in self.sampler.answers(benchmark.name, wanted):
                 answers.add(some)
                 bar.update(len(some))
-                bar.set_postfix_str(running.add(some), refresh=False)
+                bar.set_postfix({"right by the rules": running.add(some)})
 
     def _scored(
         self, benchmark: Benchmark, data: Data, found: Sequence[Prediction], faults: Mapping[str, str]
@@ -118,8 +117,8 @@ class Running:
         self._right = self._all = 0
 
     def add(self, answers: Sequence[Answer]) -> str:
-        """Counts `answers`; the share of all that were counted, in words."""
+        """Counts `answers`; the share of all that were counted."""
         verdicts = [self._benchmark.rule(self._items[answer.index], answer.text) for answer in answers]
         self._right += sum(verdict.correct for verdict in verdicts)
         self._all += len(verdicts)
-        return f"{100 * self._right / self._all:.1f} % right by the rules"
+        return f"{100 * self._right / self._all:.1f}%"

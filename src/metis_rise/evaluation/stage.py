@@ -19,6 +19,7 @@ from metis_rise.evaluation.targets import Target, of_run
 from metis_rise.evaluation.weights import fingerprint
 from metis_rise.policy.families import read_json
 from metis_rise.policy.loading import find_folder
+from metis_rise.report.html import refresh_report
 from metis_rise.stages.serving import drop_served
 from metis_rise.stages.workshop import Bench, Workshop, sample_whole
 
@@ -40,6 +41,7 @@ def run(shop: Workshop) -> None:
             score = "none" if result.figures.score is None else f"{result.figures.score:.1f}"
             title = f"{target.arm} on {result.benchmark.title}"
             shop.run.log(f"{title}: {score} ({result.figures.n} rows; {result.record.line()})")
+            refresh_report(shop.run)
     drop_served(shop.run)
 
 

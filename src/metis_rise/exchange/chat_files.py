@@ -42,23 +42,23 @@ def _rows(found: SFTSet, folder: Path, *, with_system_turn: bool) -> Iterator[di
     (folder / "images").mkdir(parents=True)
     for example in tqdm(found.examples, desc="export", unit="example", leave=False, delay=2):
         messages = found.messages(example)
-        turns = [{"from": "human", "value": _flat(messages[-1]["content"])}]
-        turns.append({"from": "gpt", "value": _plain(example.completion)})
+        turns = [{"from": "human", "value": flat(messages[-1]["content"])}]
+        turns.append({"from": "gpt", "value": plain(example.completion)})
         if with_system_turn and found.system is not None:
-            turns.insert(0, {"from": "system", "value": _plain(found.system)})
+            turns.insert(0, {"from": "system", "value": plain(found.system)})
         row: dict[str, Any] = {"id": example.id, "conversations": turns, "images": _pictures(found, example, folder)}
         if not with_system_turn and found.system is not None:
-            row["system"] = _plain(found.system)
+            row["system"] = plain(found.system)
         yield row | {"source": example.source, "solve_rate": example.solve_rate, "round": example.round}
 
 
-def _flat(parts: list[dict[str, Any]]) -> str:
-    """Content parts as one text with a marker for each picture."""
-    return "".join(IMAGE if part["type"] == "image" else _plain(part["text"]) for part in parts)
+def flat(parts: list[dict[str, Any]]) -> str:
+    """Content parts as one text with the marker `<image>` for each picture."""
+    return "".join(IMAGE if part["type"] == "image" else plain(part["text"]) for part in parts)
 
 
-def _plain(text: str) -> str:
-    """`text` with such words out of their brackets."""
+def plain(text: str) -> str:
+    """`text` with `<image>`, `<video>` and `<audio>`, which other tools obey wherever they stand, out of brackets."""
     return _PLACEHOLDER.sub(r"\1", text)
 
 

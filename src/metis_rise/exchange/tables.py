@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,23 @@ from tqdm import tqdm
 
 from metis_rise.errors import InputError
 from metis_rise.exchange.sft_set import Example, SFTSet
+from metis_rise.problems.images import ImageStore
 
 # Rows of one row group: what is held in memory at a time.
 ROWS = 256
-_TEXT: dict[str, Any] = {"dtype": "string", "_type": "Value"}
-_IMAGES: dict[str, Any] = {"feature": {"_type": "Image"}, "_type": "List"}
+TEXT: dict[str, Any] = {"dtype": "string", "_type": "Value"}
+INTEGER: dict[str, Any] = {"dtype": "int64", "_type": "Value"}
+FLOAT: dict[str, Any] = {"dtype": "float64", "_type": "Value"}
+IMAGES: dict[str, Any] = {"feature": {"_type": "Image"}, "_type": "List"}
 _TURNS: dict[str, Any] = {
-    "feature": {"role": _TEXT, "content": {"feature": {"type": _TEXT, "text": _TEXT}, "_type": "List"}}
+    "feature": {"role": TEXT, "content": {"feature": {"type": TEXT, "text": TEXT}, "_type": "List"}}
 }
 _TURNS |= {"_type": "List"}
 _REST: dict[str, Any] = {
-    "id": _TEXT,
-    "source": _TEXT,
-    "solve_rate": {"dtype": "float64", "_type": "Value"},
-    "round": {"dtype": "int64", "_type": "Value"},
+    "id": TEXT,
+    "source": TEXT,
+    "solve_rate": FLOAT,
+    "round": INTEGER,
 }
 
 
@@ -48,7 +52,7 @@ def write_parquet(found: SFTSet, folder: Path) -> str:
         values = (found.system, problem.question, problem.answer, example.completion, problem.family)
         return dict(zip(texts, values, strict=True)) | {"level": problem.level}
 
-    _write(found, folder, dict.fromkeys(texts, _TEXT) | {"level": {"dtype": "int64", "_type": "Value"}}, row)
+    _write(found, folder, dict.fromkeys(texts, TEXT) | {"level": INTEGER}, row)
     return f"pandas.read_parquet('{folder / 'train.parquet'}')"
 
 
@@ -58,28 +62,40 @@ def _whole(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(found: SFTSet, folder: Path, features: dict[str, Any], row: Callable[[Example], dict[str, Any]]) -> None:
+    folder.mkdir(parents=True)
+    write_table(folder / "train.parquet", features | {"images": IMAGES} | _REST, _rows(found, row))
+
+
+def write_table(path: Path, features: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
+    """Writes rows as parquet, `ROWS` of them in memory at a time.
+
+    Args:
+        path: the file.
+        features: the columns as Hugging Face `datasets` writes them down.
+        rows: plain values; a picture is {"bytes", "path"}.
+
+    Raises:
+        InputError: pyarrow is not installed.
+    """
     pyarrow, parquet = _pyarrow()
-    features = features | {"images": _IMAGES} | _REST
     schema = pyarrow.schema([(name, _arrow(pyarrow, feature)) for name, feature in features.items()])
     schema = schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    folder.mkdir(parents=True)
-    with parquet.ParquetWriter(folder / "train.parquet", schema) as writer:
-        for batch in _batches(found, row):
+    with parquet.ParquetWriter(path, schema) as writer:
+        rest = iter(rows)
+        while batch := list(islice(rest, ROWS)):
             writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
 
 
-def _batches(found: SFTSet, row: Callable[[Example], dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
+def picture(images: ImageStore, key: str) -> dict[str, Any]:
+    """The value of a stored picture in a column of pictures. Raises InputError as `ImageStore.read` does."""
+    return {"bytes": images.read(key), "path": images.path(key).name}
+
+
+def _rows(found: SFTSet, row: Callable[[Example], dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for example in tqdm(found.examples, desc="export", unit="example", leave=False, delay=2):
-        keys = example.problem.images
-        pictures = [{"bytes": found.images.read(key), "path": found.images.path(key).name} for key in keys]
+        pictures = [picture(found.images, key) for key in example.problem.images]
         rest = {"id": example.id, "source": example.source, "solve_rate": example.solve_rate, "round": example.round}
-        batch.append(row(example) | {"images": pictures} | rest)
-        if len(batch) == ROWS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        yield row(example) | {"images": pictures} | rest
 
 
 def _arrow(pyarrow: Any, feature: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from metis_rise.errors import InputError
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.reader import GoldCheck, read_problems
+from metis_rise.problems.sources import Opener, jsonl_source
 from metis_rise.problems.world import make_problems
 from metis_rise.recipe.problems import ProblemsConfig
 from metis_rise.seeding import derive
@@ -35,13 +36,20 @@ class ProblemSets:
         return {"train": self.train, "dev": self.dev, "test": self.test}
 
 
-def make_sets(config: ProblemsConfig, seed: int, store: ImageStore, check_gold: GoldCheck | None = None) -> ProblemSets:
+def make_sets(
+    config: ProblemsConfig,
+    seed: int,
+    store: ImageStore,
+    check_gold: GoldCheck | None = None,
+    opener: Opener = jsonl_source,
+) -> ProblemSets:
     """The problem sets of a recipe; `seed` decides which training problems become dev problems.
 
-    `check_gold` says of a gold answer in a file why it cannot be judged. Raises InputError when a file is faulty (with
-    `skip_bad`: when none of its rows is left), when two sets share an id, or when they share a problem.
+    `check_gold` says of a gold answer in a file why it cannot be judged, `opener` opens the files. Raises InputError
+    when a file is faulty (with `skip_bad`: when none of its rows is left), when two sets share an id, or when they
+    share a problem.
     """
-    files = _Files(store, check_gold, config.skip_bad)
+    files = _Files(store, check_gold, config.skip_bad, opener)
     if config.kind == "world":
         world = config.world
         sizes = {"train": world.train_per_level, "dev": world.dev_per_level, "test": world.test_per_level}
@@ -61,11 +69,13 @@ class _Files:
     store: ImageStore
     check_gold: GoldCheck | None
     skip_bad: bool
+    opener: Opener
     dropped: dict[str, Counter[str]] = field(default_factory=dict)
 
     def read(self, path: str) -> list[Problem]:
         left_out: Counter[str] = Counter()
-        problems = read_problems(Path(path), self.store, self.check_gold, left_out if self.skip_bad else None)
+        dropped = left_out if self.skip_bad else None
+        problems = read_problems(Path(path), self.store, self.check_gold, dropped, self.opener)
         if left_out:
             self.dropped[path] = left_out
         return problems

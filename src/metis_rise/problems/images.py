@@ -174,6 +174,13 @@ def read_picture(path: Path) -> bytes:
     return data
 
 
+def decode_upright(data: bytes) -> Image.Image:
+    """The picture in a file as 8-bit RGB, turned upright as `ImageStore.put` does. Raises ImageError as that does."""
+    image = _decode(data)
+    with _image_faults():
+        return to_rgb(ImageOps.exif_transpose(image))
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """`image` as 8-bit RGB: transparent parts on white, 16-bit grey scaled down rather than clipped."""
     if image.mode in _WIDE_MODES:

@@ -69,6 +69,11 @@ def arrange(question: str, images: int) -> tuple[str, tuple[int, ...]]:
     return "".join([*pieces, question[position:]]), tuple(order)
 
 
+def count_markers(text: str) -> int:
+    """How many picture markers `text` holds."""
+    return len(_MARKER.findall(text))
+
+
 def without_markers(text: str) -> str:
     """`text` with its picture markers as words (`image 2`), for text that is only cited in a prompt."""
     return _MARKER.sub(lambda match: f"image {match[1]}".rstrip(), text)

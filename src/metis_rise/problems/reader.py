@@ -1,21 +1,20 @@
-"""Problems from a user's JSONL file (schema: docs/data.md) and to and from a run's own problem files."""
+"""Problems from a user's file (schema: docs/data.md) and to and from a run's own problem files."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from metis_rise.errors import InputError
-from metis_rise.json_text import parse_json
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import arrange
 from metis_rise.problems.row import Row, RowFault
+from metis_rise.problems.sources import Opener, Spool, jsonl_source
 from metis_rise.problems.storing import Stored, store_files
 from metis_rise.run import read_jsonl, write_jsonl
 from metis_rise.types import AnswerType, Problem
@@ -31,7 +30,7 @@ GoldCheck = Callable[[str, AnswerType, Sequence[str] | None], str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
+class Draft:
     """A checked row whose pictures are not in the store yet."""
 
     row: Row
@@ -66,37 +65,26 @@ class _Faults:
 
 
 def read_problems(
-    path: Path, store: ImageStore, check_gold: GoldCheck | None = None, dropped: Counter[str] | None = None
+    path: Path,
+    store: ImageStore,
+    check_gold: GoldCheck | None = None,
+    dropped: Counter[str] | None = None,
+    opener: Opener = jsonl_source,
 ) -> list[Problem]:
-    """The problems of a JSONL file, their pictures put into `store`.
+    """The problems of a file, their pictures put into `store`.
 
     Args:
         path: the file; every row is checked before the first picture is stored.
         store: where the pictures go.
         check_gold: says of a gold answer why it cannot be judged.
         dropped: bad rows are left out and counted here by reason; without it they are an error.
+        opener: what opens the file; our own JSONL unless something else is given.
 
     Raises:
         InputError: a line for each of the first bad rows, with file, row and mend; no row is left; no such file.
     """
-    faults, rows = _Faults(), 0
-    drafts: dict[str, _Draft] = {}
-    for number, line in tqdm(_lines(path), desc=f"rows of {path.name}", unit="row", leave=False, delay=2):
-        rows += 1
-        with faults.caught():
-            draft = _draft(_row(path, number, line), check_gold, drafts)
-            drafts[draft.problem.id] = draft
-    if not rows:
-        raise InputError(f"{path}: the file has no rows; write one JSON object per line")
-    if dropped is None:
-        faults.settle(path, rows, None)
-    stored = _store_pictures(drafts.values(), store, path.name)
-    problems: list[Problem] = []
-    for draft in drafts.values():
-        with faults.caught():
-            problems.append(replace(draft.problem, images=_keys(draft, stored)))
-    faults.settle(path, rows, dropped)
-    return problems
+    with closing(Spool(store.folder.parent)) as spool:
+        return _read(path, store, check_gold, dropped, opener, spool)
 
 
 def dump_problems(problems: Sequence[Problem], path: Path) -> None:
@@ -118,11 +106,42 @@ def load_problems(path: Path) -> list[Problem]:
 
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of any JSONL file, one JSON object per line, blank lines skipped; InputError with file, row and mend."""
-    yield from (_row(path, number, line) for number, line in _lines(path))
+    source = jsonl_source(path)
+    yield from (source.read(number, line) for number, line in source.raw)
 
 
-def _draft(row: Row, check_gold: GoldCheck | None, earlier: Mapping[str, _Draft]) -> _Draft:
-    """The checked row; its id must not be one of `earlier`."""
+def _read(
+    path: Path,
+    store: ImageStore,
+    check_gold: GoldCheck | None,
+    dropped: Counter[str] | None,
+    opener: Opener,
+    spool: Spool,
+) -> list[Problem]:
+    faults, rows = _Faults(), 0
+    drafts: dict[str, Draft] = {}
+    numbers: dict[str, int] = {}
+    source = opener(path, spool)
+    for number, raw in tqdm(source.raw, desc=f"rows of {path.name}", unit="row", leave=False, delay=2):
+        rows += 1
+        with faults.caught():
+            draft = draft_row(source.read(number, raw), check_gold, numbers)
+            drafts[draft.problem.id], numbers[draft.problem.id] = draft, draft.row.number
+    if not rows:
+        raise InputError(f"{path}: the file has no rows; write one JSON object per line")
+    if dropped is None:
+        faults.settle(path, rows, None)
+    stored = _store_pictures(drafts.values(), store, path.name)
+    problems: list[Problem] = []
+    for draft in drafts.values():
+        with faults.caught():
+            problems.append(replace(draft.problem, images=stored_keys(draft, stored)))
+    faults.settle(path, rows, dropped)
+    return problems
+
+
+def draft_row(row: Row, check_gold: GoldCheck | None, earlier: Mapping[str, int]) -> Draft:
+    """The row, checked but for what is in its pictures. Raises RowFault, also for an id of `earlier`, by row number."""
     row.check_fields()
     kind = row.answer_type()
     choices = row.choices(kind)
@@ -147,16 +166,16 @@ def _draft(row: Row, check_gold: GoldCheck | None, earlier: Mapping[str, _Draft]
     )
     if problem.id in earlier:
         mend = "give every row an id of its own" if "id" in row.record else "remove the repeated row"
-        what = f"id {problem.id!r} is already used in row {earlier[problem.id].row.number}"
+        what = f"id {problem.id!r} is already used in row {earlier[problem.id]}"
         raise row.fault(what, mend, "id used before")
     why = check_gold(problem.answer, kind, choices) if check_gold is not None else None
     if why is not None:
         mend = "write one answer that can be judged, or leave such rows out with --skip-bad"
         raise row.fault(f"answer {problem.answer!r} cannot be judged: {why}", mend, f"gold answer: {why}")
-    return _Draft(row, problem, tuple(pictures[index] for index in order))
+    return Draft(row, problem, tuple(pictures[index] for index in order))
 
 
-def _store_pictures(drafts: Iterable[_Draft], store: ImageStore, name: str) -> dict[Path, Stored]:
+def _store_pictures(drafts: Iterable[Draft], store: ImageStore, name: str) -> dict[Path, Stored]:
     """What became of each picture file, once for each; `name` is for the progress bar."""
     files = list(dict.fromkeys(path for draft in drafts for path in draft.pictures))
     few = len(files) <= PROGRESS_FROM
@@ -164,8 +183,8 @@ def _store_pictures(drafts: Iterable[_Draft], store: ImageStore, name: str) -> d
     return dict(zip(files, bar, strict=True))
 
 
-def _keys(draft: _Draft, stored: Mapping[Path, Stored]) -> tuple[str, ...]:
-    """The store's keys of a draft's pictures."""
+def stored_keys(draft: Draft, stored: Mapping[Path, Stored]) -> tuple[str, ...]:
+    """The store's keys of a draft's pictures. Raises RowFault for one that could not be stored."""
     for path in draft.pictures:
         if stored[path].unreadable:
             what = f"image file {path} cannot be read ({stored[path].unreadable})"
@@ -173,33 +192,3 @@ def _keys(draft: _Draft, stored: Mapping[Path, Stored]) -> tuple[str, ...]:
         if stored[path].broken:
             raise draft.row.fault(f"image file {path}", stored[path].broken, "image cannot be decoded")
     return tuple(stored[path].key for path in draft.pictures)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file with their numbers; blank ones are skipped."""
-    try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; give the path of a JSONL file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: this is a folder; give the path of the JSONL file in it") from None
-    except OSError as error:
-        raise InputError(f"{path}: the file cannot be read ({error.strerror}); give a readable JSONL file") from error
-    yield from ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-
-
-def _row(path: Path, number: int, line: bytes) -> Row:
-    """The JSON object in a line."""
-    blank, mend = Row(path, number, {}), "write one JSON object per line, in UTF-8"
-    try:
-        value = parse_json(line.decode(), strict=True)
-        if b"\\u" in line:
-            # Half a pair of surrogates can be written as an escape alone.
-            json.dumps(value, ensure_ascii=False).encode()
-    except (UnicodeDecodeError, UnicodeEncodeError) as error:
-        raise blank.fault(f"not UTF-8 ({error.reason})", mend, "not UTF-8") from error
-    except ValueError as error:
-        raise blank.fault(f"not JSON ({error})", mend, "not JSON") from error
-    if not isinstance(value, dict):
-        raise blank.fault("not a JSON object", mend)
-    return replace(blank, record=value)

@@ -52,11 +52,15 @@ def _key(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A JSON object of a file; every method raises a RowFault that names the file, the row and the mend."""
+    """A JSON object of a file; every method raises a RowFault that names the file, the row and the mend.
+
+    `files` are the pictures of a row that lay inside of its file; None where the record names them.
+    """
 
     path: Path
     number: int
     record: Mapping[str, Any]
+    files: tuple[Path, ...] | None = None
 
     def fault(self, what: str, mend: str, reason: str = "") -> RowFault:
         """The error to raise: one line with the file, the row, what is wrong and how to mend it.
@@ -168,6 +172,8 @@ class Row:
 
     def images(self) -> tuple[Path, ...]:
         """The picture files; each is there, in the folder of the row's file or below it."""
+        if self.files is not None:
+            return self.files
         value = self.record.get("images")
         if value is None:
             return ()

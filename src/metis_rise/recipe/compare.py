@@ -19,10 +19,9 @@ _ABSENT = "absent"
 def compare(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Dotted keys whose values differ in two resolved recipes: (there, here), as JSON text.
 
-    `there` may be of an older version: what it has no word for counts as what is the default today.
+    Both may be of older versions: what they have no word for counts as what is the default today.
     """
-    newer = dict(_flat(_completed(there), ""))
-    old, new = newer | dict(_flat(there, "")), dict(_flat(json.loads(json.dumps(here)), ""))
+    old, new = _settings(there), _settings(json.loads(json.dumps(here)))
     pairs = {key: (old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in {**old, **new}}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
@@ -30,6 +29,10 @@ def compare(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tupl
 def may_differ(key: str, may_change: Collection[str]) -> bool:
     """Whether a dotted key of `compare` is one of `may_change`, which has no numbers of list items."""
     return re.sub(r"\.\d+(?=\.|$)", "", key) in may_change
+
+
+def _settings(recipe: Mapping[str, Any]) -> dict[str, str]:
+    return dict(_flat(_completed(recipe), "")) | dict(_flat(recipe, ""))
 
 
 def _completed(recipe: Mapping[str, Any]) -> Mapping[str, Any]:

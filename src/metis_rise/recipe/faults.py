@@ -39,12 +39,18 @@ def describe(error: ValidationError, origin: Mapping[str, str], default: str) ->
 
 def known_keys() -> list[str]:
     """Every dotted key that a recipe may hold, sections included; list items are called 0."""
-    return list(_walk(Recipe, ""))
+    return [key for key, _ in _walk(Recipe, "")]
 
 
-def _walk(part: type[Part], prefix: str) -> Iterator[str]:
+def described_keys() -> dict[str, str]:
+    """What every dotted key means, in one line; keys as `known_keys` has them."""
+    return {key: " ".join(meaning.split()) for key, meaning in _walk(Recipe, "")}
+
+
+def _walk(part: type[Part], prefix: str) -> Iterator[tuple[str, str]]:
+    """Every key below `part` with its description."""
     for name, field in part.model_fields.items():
-        yield prefix + name
+        yield prefix + name, field.description or ""
         annotation = field.annotation
         inner = [annotation, *get_args(annotation)]
         for kind in inner:

@@ -31,19 +31,19 @@ class ProblemsConfig(Part):
     """Where the problems come from."""
 
     kind: Literal["world", "jsonl"] = "jsonl"
-    """`world` draws the procedural world, `jsonl` reads your files (schema: docs/data.md)."""
+    """`world` draws the procedural world, `jsonl` reads your files: JSONL, parquet and others (docs/data.md)."""
 
     world: WorldConfig = Field(default_factory=WorldConfig)
     """Sizes of the procedural world, for kind world."""
 
     train: str | None = None
-    """JSONL file of training problems, for kind jsonl."""
+    """File of training problems, for kind jsonl."""
 
     dev: str | None = None
-    """JSONL file of development problems; null takes `dev_fraction` of train."""
+    """File of development problems; null takes `dev_fraction` of train."""
 
     test: str | None = None
-    """JSONL file of test problems, for kind jsonl."""
+    """File of test problems, for kind jsonl."""
 
     dev_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the training problems set aside as development problems when `dev` is null."""

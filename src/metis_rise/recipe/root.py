@@ -21,6 +21,7 @@ from metis_rise.recipe.prompt import PromptConfig
 from metis_rise.recipe.rl import RLConfig
 from metis_rise.recipe.sampling import SamplingConfig
 from metis_rise.recipe.sft import SFTConfig
+from metis_rise.recipe.tracking import TrackingConfig
 
 # What a run may be taken up with other values of: they say how something is computed, not what. Results then are the
 # same up to rounding. Items of lists go without their number.
@@ -72,6 +73,9 @@ MAY_CHANGE = frozenset(
         "parallel.offload",
         "rl.micro_tokens",
         "sft.micro_tokens",
+        "tracking.to",
+        "tracking.project",
+        "tracking.samples",
     }
 )
 
@@ -132,6 +136,9 @@ class Recipe(Part):
 
     parallel: ParallelConfig = Field(default_factory=ParallelConfig)
     """How several processes share the model, if there are several."""
+
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig)
+    """Trackers that are told of the run's figures, if any."""
 
     @model_validator(mode="after")
     def _across(self) -> Recipe:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
 from markupsafe import Markup
 
 from metis_rise.report.data import HELD_OUT, MODES, Metric, RunData
+from metis_rise.report.flow_svg import flow_picture
+from metis_rise.report.movement import ORDER, FirstMet, Flow, bucket_of
 from metis_rise.report.svg import Bar, Point, Series, histogram, line_plot
 from metis_rise.report.text import number, percent
+from metis_rise.run import round_name
 
 _LINE_COLOURS = ("rl", "rise", "third", "base")
 
@@ -57,6 +60,7 @@ _RL = (
     _Spec("Completion length", "tokens, mean", [("rl", "length", "length")]),
     _Spec("Entropy", "nats per token", [("rl", "entropy", "entropy")]),
     _Spec("Groups", "per step", [("rl", "groups_kept", "kept"), ("rl", "groups_sampled", "sampled")]),
+    _Spec("Filter rate", "share of sampled groups that are filtered out", [("rl", "filter_rate", "filtered")], _share),
     _Spec("Clipped ratios", "share of tokens", [("rl", "clip_low", "low"), ("rl", "clip_high", "high")], _share),
     _Spec(
         "KL(old || policy)",
@@ -77,6 +81,7 @@ _RL = (
         [("rl", "staleness", "mean"), ("rl", "staleness_max", "oldest")],
     ),
     _Spec("Gradient norm", "before clipping", [("rl", "grad_norm", "norm")]),
+    _Spec("Learning rate", "per update", [("rl", "lr", "rate")]),
     _Spec("Refill", "per step", [("rl", "refill_rounds", "rounds"), ("rl", "carried", "groups carried over")]),
     _Spec(
         "Tokens of the update",
@@ -102,59 +107,114 @@ _RL = (
 )
 
 
-def rl_figures(run: RunData) -> list[Figure]:
-    """The curves of RL whose metrics were recorded."""
+def rl_figures(run: RunData, round_number: int = 1) -> list[Figure]:
+    """The curves of a round's RL whose metrics were recorded."""
     found = []
+    prefix = _prefix(round_number)
     for spec in _RL:
         series = [
-            Series(name, colour, _points(run.metrics, stage, value), dots=stage == "rl-dev")
+            Series(name, colour, _points(run.metrics, prefix + stage, value), dots=stage == "rl-dev")
             for (stage, value, name), colour in zip(spec.lines, _LINE_COLOURS, strict=False)
         ]
         found += _figure(spec.title, spec.unit, series, spec.text)
     return found
 
 
-def sft_figures(run: RunData) -> list[Figure]:
-    """The loss of each curriculum stage and the held-out loss, over the steps of all stages in a row; dev accuracy."""
-    losses: dict[str, list[Point]] = {}
-    held_out: list[Point] = []
-    offset, last, phase = 0, 0, ""
-    for metric in run.metrics:
-        if not metric.stage.startswith("sft-") or "loss" not in metric.values:
-            continue
-        name = metric.stage.removeprefix("sft-").removesuffix(HELD_OUT)
-        if name != phase:
-            phase, offset = name, last
-        last = max(last, offset + metric.step)
-        points = held_out if metric.stage.endswith(HELD_OUT) else losses.setdefault(name, [])
-        points.append((offset + metric.step, metric.values["loss"]))
-    phases = [Series(name, _LINE_COLOURS[i % 4], points) for i, (name, points) in enumerate(losses.items())]
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """A line of metrics of SFT: which curriculum stage's, and its step over all stages in a row."""
+
+    phase: str
+    step: int
+    held_out: bool
+    values: Mapping[str, float]
+
+
+def sft_figures(run: RunData, round_number: int = 1) -> list[Figure]:
+    """Losses, gradient norm, learning rate and throughput over the steps of all curriculum stages; dev accuracy."""
+    prefix = _prefix(round_number)
+    lessons = _lessons(run.metrics, f"{prefix}sft-")
+    held_out: list[Point] = [(one.step, one.values["loss"]) for one in lessons if one.held_out]
     return [
-        *_figure("Training loss", "nats per token, by curriculum stage", phases, number),
+        *_figure("Training loss", "nats per token, by curriculum stage", _phases(lessons, _value("loss")), number),
         *_figure("Held-out solution loss", "nats per token", [Series("held out", "third", held_out, True)], number),
         *_figure(
             "Dev accuracy",
             "share right, after RL (0) and after each curriculum stage",
             [
-                Series(mode, colour, _points(run.metrics, "sft-dev", mode), dots=True)
+                Series(mode, colour, _points(run.metrics, f"{prefix}sft-dev", mode), dots=True)
                 for mode, colour in zip(MODES, _LINE_COLOURS, strict=False)
             ],
             _share,
         ),
+        *_figure("Gradient norm of SFT", "before clipping", _phases(lessons, _value("grad_norm")), number),
+        *_figure("Learning rate of SFT", "per update", _phases(lessons, _value("lr")), number),
+        *_figure("Throughput of SFT", "trained tokens per second", _phases(lessons, _speed), number),
     ]
 
 
-def solve_rate_figure(run: RunData) -> Figure | None:
-    """Problems by solve rate, coloured by bucket; None while diagnosis is not done."""
-    rates = list((run.stages["2-diagnose"].result or {}).get("solve_rates", {}).values())
-    if not rates:
-        return None
+def _prefix(round_number: int) -> str:
+    """What the names of a round's curves begin with."""
+    return "" if round_number == 1 else f"{round_name(round_number)}/"
+
+
+def _lessons(metrics: Sequence[Metric], prefix: str) -> list[_Lesson]:
+    found: list[_Lesson] = []
+    offset, last, phase = 0, 0, ""
+    for metric in metrics:
+        if not metric.stage.startswith(prefix) or "loss" not in metric.values:
+            continue
+        name = metric.stage.removeprefix(prefix).removesuffix(HELD_OUT)
+        if name != phase:
+            phase, offset = name, last
+        last = max(last, offset + metric.step)
+        found.append(_Lesson(name, offset + metric.step, metric.stage.endswith(HELD_OUT), metric.values))
+    return found
+
+
+def _phases(lessons: Sequence[_Lesson], value: Callable[[Mapping[str, float]], float | None]) -> list[Series]:
+    """A line for each curriculum stage, of the `value` of its steps where they have it."""
+    points: dict[str, list[Point]] = {}
+    for one in lessons:
+        if not one.held_out and (found := value(one.values)) is not None:
+            points.setdefault(one.phase, []).append((one.step, found))
+    return [Series(name, _LINE_COLOURS[i % 4], line) for i, (name, line) in enumerate(points.items())]
+
+
+def _value(name: str) -> Callable[[Mapping[str, float]], float | None]:
+    return lambda values: values.get(name)
+
+
+def _speed(values: Mapping[str, float]) -> float | None:
+    return values["tokens"] / values["seconds"] if values.get("seconds") and "tokens" in values else None
+
+
+def solve_rate_figures(run: RunData, met: FirstMet) -> list[Figure]:
+    """Problems by solve rate, coloured by bucket: when RL first met them, and in diagnosis; those that are known."""
+    after = (run.stages["2-diagnose"].result or {}).get("solve_rates", {})
+    found = [
+        (
+            "Solve rate before",
+            f"problems, when RL first met them (after about {number(met.updates)} updates)",
+            met.rates,
+        ),
+        ("Solve rate after RL", "problems, in diagnosis", after),
+    ]
+    return [_histogram(title, unit, list(rates.values()), run.thresholds) for title, unit, rates in found if rates]
+
+
+def flow_figures(flows: Sequence[tuple[str, str, Flow | None]]) -> list[Figure]:
+    """Flows of problems between buckets, given (title, unit, flow); None where there is nothing to compare."""
+    legend = [(bucket.value, bucket.value, "") for bucket in ORDER]
+    return [Figure(title, unit, legend, flow_picture(title, flow)) for title, unit, flow in flows if flow is not None]
+
+
+def _histogram(title: str, unit: str, rates: Sequence[float], thresholds: tuple[float, float]) -> Figure:
     samples = _samples(rates)
     counts = Counter(_bin(rate, samples) for rate in rates)
-    bars = [_bar(index / samples, counts[index], run.thresholds) for index in range(samples + 1)]
-    legend = [(name, name, "") for name in ("absent", "inconsistent", "mastered")]
-    svg = histogram("Problems by solve rate after RL", bars, "solve rate c, right answers / samples")
-    return Figure("Solve rate", "problems", legend, svg)
+    bars = [_bar(index / samples, counts[index], thresholds) for index in range(samples + 1)]
+    legend = [(bucket.value, bucket.value, "") for bucket in reversed(ORDER)]
+    return Figure(title, unit, legend, histogram(title, bars, "solve rate c, right answers / samples"))
 
 
 def _samples(rates: Sequence[float]) -> int:
@@ -171,10 +231,8 @@ def _bin(rate: float, samples: int) -> int:
 
 
 def _bar(rate: float, n: int, thresholds: tuple[float, float]) -> Bar:
-    absent_at, mastered_at = thresholds
-    name = "mastered" if rate >= mastered_at else "absent" if rate <= absent_at else "inconsistent"
     tick = f"{rate:g}" if rate in (0, 0.5, 1) else ""
-    return Bar(n, tick, f"c about {rate:.2f}: {n:,} problems", name)
+    return Bar(n, tick, f"c about {rate:.2f}: {n:,} problems", bucket_of(rate, thresholds).value)
 
 
 def _figure(title: str, unit: str, series: Sequence[Series], text: Callable[[float], str]) -> list[Figure]:

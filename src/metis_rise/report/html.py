@@ -1,20 +1,29 @@
-"""The run as one HTML file that needs nothing else: no network, no script, no font."""
+"""The run as one HTML file that needs nothing else: no network, no font, and no script but its own."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from metis_rise.report import charts, examples, text
+from metis_rise.errors import InputError
+from metis_rise.report import charts, text
+from metis_rise.report.benchmarks import benchmark_rows
 from metis_rise.report.data import ARMS, MODES, STAGES, RunData, Summary, load_run
-from metis_rise.report.pictures import PictureBook
+from metis_rise.report.experts import expert_rows
+from metis_rise.report.explorer import explorer
+from metis_rise.report.movement import check_flow, first_met, right_by_arm, train_flow
 from metis_rise.report.rounds import rounds
-from metis_rise.run import write_atomic
+from metis_rise.report.troubles import troubles
+from metis_rise.run import Run, write_atomic
 from metis_rise.types import Bucket
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -27,6 +36,14 @@ def write_report(run_path: Path) -> Path:
     # A lone surrogate, which JSON can hold, has no bytes in UTF-8.
     write_atomic(target, render(load_run(run_path)).encode("utf-8", "replace"))
     return target
+
+
+def refresh_report(run: Run) -> None:
+    """`write_report` while a run goes: where a file cannot be read the log says so, and the run goes on."""
+    try:
+        write_report(run.path)
+    except InputError as error:
+        run.log(f"the report is not brought up to date: {error}")
 
 
 def environment() -> Environment:
@@ -57,31 +74,71 @@ def render(run: RunData) -> str:
 
 
 def _context(run: RunData) -> dict[str, Any]:
-    book = PictureBook(run.path / "images")
-    compared, differ = examples.compared(run, book)
+    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    finished = sum(stage.state == "done" for stage in run.stages.values())
     return {
         "run": run,
         "arms": ARMS,
         "modes": {mode: text.mode_label(mode, run.recipe) for mode in MODES},
-        "finished": sum(stage.state == "done" for stage in run.stages.values()),
+        "finished": finished,
         "planned": len(STAGES),
+        "standing": text.standing(run) if finished < len(STAGES) else None,
+        "now": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         "headline": text.headline(run.summary) if run.summary else "No arm is evaluated yet.",
         "sentences": text.verdict_sentences(run.summary) if run.summary else [],
         "judge": text.judge_sentence(run.summary) if run.summary else None,
         "families": _family_rows(run.summary, run) if run.summary else [],
-        "buckets": _bucket_rows(run),
+        "benchmarks": benchmark_rows(run),
         "bucket_names": _BUCKETS,
-        "spared": text.sampling_sentence(run.stages["2-diagnose"].result),
-        "rl": charts.rl_figures(run),
-        "sft": charts.sft_figures(run),
-        "paid": text.expert_sentence(run.stages["4-expert"].result),
+        "experts": expert_rows(run),
         "rounds": rounds(run),
-        "solve_rates": charts.solve_rate_figure(run),
-        "compared": compared,
-        "differ": differ,
-        "distilled": examples.trained_on(run, "3-distill", book),
-        "expert": examples.trained_on(run, "4-expert", book),
+        "training": _training(run),
+        "troubles": troubles(run),
+        # What is in the script is known, and the browser runs nothing else.
+        "script": Markup(script),
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **_problems(run),
     }
+
+
+def _problems(run: RunData) -> dict[str, Any]:
+    """Where the problems stand and went, and what was answered to them."""
+    met, right = first_met(run), right_by_arm(run)
+    train, test = train_flow(run, met), check_flow(right)
+    flows = [
+        ("Train problems", f"{train.problems if train else 0:,}, from RL's first sight of them on", train),
+        ("Test problems", f"{test.problems if test else 0:,}, by the greedy and the sampled answer", test),
+    ]
+    return {
+        "buckets": _bucket_rows(run),
+        "spared": text.sampling_sentence(run.stages["2-diagnose"].result),
+        "flows": charts.flow_figures(flows),
+        "solve_rates": charts.solve_rate_figures(run, met),
+        "explorer": explorer(run, met, right),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """The curves of a round, and its curriculum stages."""
+
+    title: str
+    rl: Sequence[charts.Figure]
+    sft: Sequence[charts.Figure]
+    phases: Sequence[Any]
+
+
+def _training(run: RunData) -> list[_Training]:
+    every = [run.stages, *run.later_rounds]
+    return [
+        _Training(
+            "" if number == 1 else f", round {number}",
+            charts.rl_figures(run, number),
+            charts.sft_figures(run, number),
+            stages["5-sft"].phases,
+        )
+        for number, stages in enumerate(every, start=1)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

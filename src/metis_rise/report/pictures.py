@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
@@ -12,39 +13,40 @@ from metis_rise.errors import InputError
 from metis_rise.problems.images import ImageStore
 
 LARGEST_SIDE = 400
-BUDGET = 5_000_000
+_SMALL_ENOUGH = 12_000
+_QUALITY = 80
 
 
 class PictureBook:
-    """Hands out data URIs for image keys until its budget (bytes of the page) is spent; None after that."""
+    """Makes data URIs of the pictures in a store."""
 
-    def __init__(self, folder: Path, budget: int = BUDGET) -> None:
+    def __init__(self, folder: Path) -> None:
+        """Of the store in `folder`."""
         self._store = ImageStore(folder)
-        self._left = budget
-        self._seen: dict[str, str | None] = {}
 
     def uri(self, key: str) -> str | None:
-        """The picture as a PNG of at most 400 px, or None where it is missing, damaged or over the budget."""
-        if key not in self._seen:
-            uri = self._encode(key)
-            if uri is not None and len(uri) > self._left:
-                uri = None
-            self._left -= len(uri or "")
-            self._seen[key] = uri
-        return self._seen[key]
-
-    def _encode(self, key: str) -> str | None:
+        """The picture as it is where that is small, else as WebP of at most 400 px; None where there is none."""
         try:
-            content, image = self._store.read(key), self._store.open(key)
+            return _encoded(self._store, key)
         except InputError:
             return None
-        if max(image.size) > LARGEST_SIDE or self._store.path(key).suffix != ".png":
-            content = _small(image)
-        return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _small(image: Image.Image) -> bytes:
-    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+# A page is written many times while a run goes, and what a store holds never changes: it is named by its content.
+@lru_cache(maxsize=2048)
+def _encoded(store: ImageStore, key: str) -> str:
+    content, image = store.read(key), store.open(key)
+    kind = {".png": "png", ".jpg": "jpeg"}[store.path(key).suffix]
+    if max(image.size) > LARGEST_SIDE or len(content) > _SMALL_ENOUGH:
+        kind, content = "webp", _webp(image)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _webp(image: Image.Image) -> bytes:
+    # A JPEG is decoded at a fraction of its size, where that is still large enough.
+    image.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))
+    shrunk = image.convert("RGB")
+    shrunk.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     buffer = io.BytesIO()
-    image.quantize(256).save(buffer, "PNG", optimize=True)
+    shrunk.save(buffer, "WEBP", quality=_QUALITY)
     return buffer.getvalue()

@@ -56,36 +56,34 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [round(n * step, digits) for n in range(first, max(last, first + 1) + 1)]
 
 
-def line_plot(label: str, series: Sequence[Series], y_format: Format, x_label: str = "step") -> Markup:
+def line_plot(title: str, series: Sequence[Series], y_format: Format, x_label: str = "step") -> Markup:
     """A line plot with axes and hover titles; long noisy lines are faint under their running mean."""
     drawn = [(s, s.finite) for s in series]
     xs = [x for _, points in drawn for x, _ in points]
     ys = [y for _, points in drawn for _, y in points]
     if not ys:
-        raise ValueError(f"{label}: nothing to plot")
+        raise ValueError(f"{title}: nothing to plot")
     low = min(ys)
     y_ticks = ticks(0.0 if 0 <= low < 0.6 * max(ys) or low == max(ys) >= 0 else low, max(ys))
     frame = _Frame(min(xs), max(xs), y_ticks, y_format)
     body = [*frame.y_axis(), *frame.x_axis(x_label)]
     for one, points in drawn:
         body += _line(frame, one, points, y_format, x_label)
-    return _svg(label, body)
+    return picture(title, body)
 
 
-def histogram(label: str, bars: Sequence[Bar], x_label: str) -> Markup:
+def histogram(title: str, bars: Sequence[Bar], x_label: str) -> Markup:
     """Bars from zero with counts on the y axis."""
     y_ticks = ticks(0, max((bar.value for bar in bars), default=1) or 1)
     frame = _Frame(0, len(bars), y_ticks, lambda value: f"{value:,.0f}")
-    body = [*frame.y_axis(), _text((frame.left + WIDTH - _RIGHT) / 2, HEIGHT - 4, x_label, "middle")]
+    body = [*frame.y_axis(), label((frame.left + WIDTH - _RIGHT) / 2, HEIGHT - 4, x_label, "middle")]
     for index, bar in enumerate(bars):
         left, right = frame.x(index) + 2, frame.x(index + 1) - 2
         top, bottom = frame.y(bar.value), frame.y(0)
-        body.append(
-            f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
-            f' fill="var(--{bar.colour})"><title>{escape(bar.title)}</title></rect>'
-        )
-        body.append(_text((left + right) / 2, HEIGHT - _BOTTOM + 19, bar.tick, "middle"))
-    return _svg(label, body)
+        shape = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
+        body.append(element("rect", bar.title, f'{shape} fill="var(--{bar.colour})"'))
+        body.append(label((left + right) / 2, HEIGHT - _BOTTOM + 19, bar.tick, "middle"))
+    return picture(title, body)
 
 
 class _Frame:
@@ -109,15 +107,15 @@ class _Frame:
             y = self.y(value)
             kind = "axis" if value == self.y_ticks[0] else "grid"
             yield f'<line class="{kind}" x1="{self.left:.1f}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            yield _text(self.left - 6, y + 4.5, text, "end")
+            yield label(self.left - 6, y + 4.5, text, "end")
 
-    def x_axis(self, label: str) -> Iterator[str]:
+    def x_axis(self, name: str) -> Iterator[str]:
         for value in ticks(self.x_low, self.x_high, 6):
             if self.x_low <= value <= self.x_high and value == int(value):
                 x, base = self.x(value), HEIGHT - _BOTTOM
                 yield f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 4}"/>'
-                yield _text(x, base + 19, f"{value:,.0f}", "middle")
-        yield _text((self.left + WIDTH - _RIGHT) / 2, HEIGHT - 4, label, "middle")
+                yield label(x, base + 19, f"{value:,.0f}", "middle")
+        yield label((self.left + WIDTH - _RIGHT) / 2, HEIGHT - 4, name, "middle")
 
 
 def _line(frame: _Frame, one: Series, points: Sequence[Point], y_format: Format, x_label: str) -> Iterator[str]:
@@ -128,11 +126,8 @@ def _line(frame: _Frame, one: Series, points: Sequence[Point], y_format: Format,
         yield f'<polyline class="line" {stroke} points="{_path(frame, _smooth(points))}"/>'
     radius, kind = (3.2, "dot") if one.dots or len(points) == 1 else (5, "hit")
     for x, y in points:
-        title = escape(f"{one.name}, {x_label} {x:,.0f}: {y_format(y)}")
-        yield (
-            f'<circle class="{kind}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="{radius}"'
-            f' fill="var(--{one.colour})"><title>{title}</title></circle>'
-        )
+        shape = f'class="{kind}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="{radius}" fill="var(--{one.colour})"'
+        yield element("circle", f"{one.name}, {x_label} {x:,.0f}: {y_format(y)}", shape)
 
 
 def _smooth(points: Sequence[Point]) -> list[Point]:
@@ -148,10 +143,18 @@ def _path(frame: _Frame, points: Sequence[Point]) -> str:
     return " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def label(x: float, y: float, text: str, anchor: str, style: str = "") -> str:
+    """A text at (x, y); `style` is a CSS class."""
+    named = f' class="{style}"' if style else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{named}>{escape(text)}</text>'
 
 
-def _svg(label: str, body: Sequence[str]) -> Markup:
+def element(name: str, title: str, attributes: str) -> str:
+    """A shape that says `title` on hover; the attributes are SVG as it is."""
+    return f"<{name} {attributes}><title>{escape(title)}</title></{name}>"
+
+
+def picture(title: str, body: Sequence[str]) -> Markup:
+    """The whole of a figure, with its name for those who do not see it."""
     view = f'viewBox="0 0 {WIDTH} {HEIGHT}"'
-    return Markup(f'<svg {view} role="img" aria-label="{escape(label)}">{"".join(body)}</svg>')
+    return Markup(f'<svg class="plot" {view} role="img" aria-label="{escape(title)}">{"".join(body)}</svg>')

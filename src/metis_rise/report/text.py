@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from metis_rise.report.data import ARMS, MODES, Score, Summary
+from metis_rise.report.data import ARMS, MODES, RunData, Score, Summary
 
 NONE = "-"
 _STEP_NAMES = {"rl": "RL", "rise": "Targeted SFT"}
@@ -118,6 +118,16 @@ def judge_sentence(summary: Summary) -> str | None:
         return None
     by_judge, total = sum(score.by_judge for score in scores), sum(score.n for score in scores)
     return f"Judged with {scores[0].judge} beside the rules: {by_judge} of {total} answers are right by its word alone."
+
+
+def standing(run: RunData) -> str:
+    """How far a run that is not finished has come: "RL: step 20 of 50"."""
+    stage = next(stage for stage in run.stages.values() if stage.state != "done")
+    steps = [metric.step for metric in run.metrics if metric.stage == "rl"]
+    wanted = (run.recipe or {}).get("rl", {}).get("steps")
+    if stage.folder == "1-rl" and steps:
+        return f"{stage.label}: step {steps[-1]:,}" + (f" of {wanted:,}" if isinstance(wanted, int) else "")
+    return f"{stage.label}: {stage.state}"
 
 
 def headline(summary: Summary) -> str:

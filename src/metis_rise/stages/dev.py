@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from metis_rise.engines.base import Request
+from metis_rise.report.html import refresh_report
 from metis_rise.seeding import derive
 from metis_rise.stages.workshop import Bench, Workshop, sample_whole
 from metis_rise.types import Problem, mean_strict
@@ -27,6 +28,7 @@ def score_dev(shop: Workshop, bench: Bench, curve: str, step: int) -> float:
         groups = sample_whole(bench, requests, curve, f"dev {mode}")
         scores[mode] = mean_strict([t for group in groups for t in group.trajectories])
     shop.run.metric(curve, step, scores)
+    refresh_report(shop.run)
     text = ", ".join(f"{mode} {100 * value:.1f} %" for mode, value in scores.items())
     shop.run.log(f"{curve} at step {step}: {len(problems)} problems, {text}")
     return sum(scores.values()) / len(scores)

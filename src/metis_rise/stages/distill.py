@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from tqdm import tqdm
-
 from metis_rise.recipe.distill import DistillConfig
 from metis_rise.run import write_jsonl
 from metis_rise.seeding import derive
@@ -21,6 +19,7 @@ from metis_rise.stages.diagnose import buckets
 from metis_rise.stages.journals import JOURNAL, by_problem
 from metis_rise.stages.picks import pick
 from metis_rise.stages.workshop import Workshop
+from metis_rise.terminal import Loop
 from metis_rise.types import Bucket, Problem, Trajectory
 
 REPLAY = "replay-0000.jsonl"
@@ -61,10 +60,12 @@ def run(shop: Workshop) -> dict[str, Any]:
     uses = {Bucket.INCONSISTENT: (own, config.per_problem), Bucket.MASTERED: (replay, 1)}
     wanted = {key for key, label in labels.items() if label in uses}
     sampled = by_problem(shop.run.stage("diagnose").path / JOURNAL, wanted)
-    for key, trajectories in tqdm(sampled, desc="distill", unit="problem", total=len(wanted), leave=False):
+    bar = Loop(sampled, desc="distill", unit="problem", total=len(wanted))
+    for key, trajectories in bar:
         selection, most = uses[labels[key]]
         rng = Random(derive(shop.seed, "distill", key))
         selection.choose(problems[key], trajectories, config, most, rng)
+        bar.set_postfix(kept=len(own.kept), replay=len(replay.kept), dropped=own.dropped.total())
     folder = shop.run.stage("distill").path
     for name, kept, source in ((JOURNAL, own.kept, "self"), (REPLAY, replay.kept, "mastered")):
         write_jsonl(folder / name, (replace(t, source=source, logprobs=()).to_json() for t in kept))

@@ -9,8 +9,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tqdm import tqdm
-
 from metis_rise.engines.server.faults import NotSampled
 from metis_rise.problems.images import ImageStore
 from metis_rise.recipe import Recipe
@@ -31,7 +29,9 @@ from metis_rise.stages.experts.solving import BUDGET, Outcome
 from metis_rise.stages.journals import JOURNAL, by_problem, read_trajectories
 from metis_rise.stages.lengths import token_counter
 from metis_rise.stages.model_judge import on_call
+from metis_rise.stages.so_far import SolvedSoFar
 from metis_rise.stages.workshop import Workshop
+from metis_rise.terminal import Loop
 from metis_rise.types import Bucket, Problem, Trajectory
 
 OUTCOMES = "outcomes.jsonl"
@@ -56,8 +56,10 @@ def run(shop: Workshop) -> dict[str, Any]:
         for note in session.check(open_):
             shop.run.log(note)
         with closing(session.solve(open_, examine)) as solved:
-            for outcome in tqdm(solved, desc="expert", total=len(open_), unit="problem", leave=False):
+            bar, so_far = Loop(solved, desc="expert", total=len(open_), unit="problem"), SolvedSoFar()
+            for outcome in bar:
                 outcomes[outcome.problem.id] = outcome
+                bar.set_postfix(so_far.add(outcome))
     in_order = [outcomes[problem.id] for problem in asked]
     _refuse_unasked(shop, in_order)
     folder = shop.run.stage("expert").path

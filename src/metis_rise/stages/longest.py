@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from metis_rise.stages.prompts import Prompts
+from metis_rise.terminal import Loop
 from metis_rise.types import Problem
 
 
@@ -16,7 +15,7 @@ class Longest:
     def __init__(self, prompts: Prompts, problems: Sequence[Problem], whose: str) -> None:
         """`whose` problems these are, for progress bars; all models of a run read prompts alike."""
         self._whose = whose
-        bar = tqdm(problems, desc=f"{whose} problems: looking at prompts", unit="problem", leave=False, delay=2)
+        bar = Loop(problems, desc=f"{whose}: prompts seen", unit="problem")
         self._bounds = sorted(((prompts.bound(problem), problem) for problem in bar), key=lambda pair: -pair[0])
         self._found: tuple[int, str] | None = None
 
@@ -28,7 +27,7 @@ class Longest:
         """Tokens of the longest prompt and its problem's id; 0 and "" where there is no problem."""
         if self._found is None:
             self._found = 0, ""
-            bar = tqdm(self._bounds, desc=f"{self._whose} problems: measuring prompts", leave=False, delay=2)
+            bar = Loop(self._bounds, desc=f"{self._whose}: longest prompt", unit="problem")
             for bound, problem in bar:
                 if bound < self._found[0]:
                     break

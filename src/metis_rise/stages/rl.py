@@ -17,8 +17,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from metis_rise.engines.base import Request
 from metis_rise.policy.checkpoint import saved_version
 from metis_rise.policy.checkpoint_folders import checkpoint_path, fault
@@ -40,6 +38,7 @@ from metis_rise.stages.serving import server_urls
 from metis_rise.stages.update import Start, Updater
 from metis_rise.stages.workshop import MODEL_FOLDER, Bench, Workshop, sample_judged
 from metis_rise.stopping import finished_first
+from metis_rise.terminal import Bar
 from metis_rise.types import Group, Problem
 from metis_rise.verifier.user_reward import load_reward
 
@@ -117,7 +116,7 @@ class _Training:
 
     def _train(self) -> None:
         total = self.config.steps
-        with tqdm(total=total, initial=self.progress.step, desc="RL", unit="step") as bar:
+        with Bar(total=total, initial=self.progress.step, desc="RL", unit="step") as bar:
             if self.progress.step == 0 and self.progress.best_score < 0:
                 self._evaluate()
                 self._save()

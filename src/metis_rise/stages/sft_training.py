@@ -10,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from metis_rise.policy.optimizer import lr_at
 from metis_rise.problems.prompt import control_token
@@ -25,8 +24,10 @@ from metis_rise.stages.hands import OptimizerSettings
 from metis_rise.stages.keeper import Keeper
 from metis_rise.stages.passes import Completion
 from metis_rise.stages.sft_update import Teacher
+from metis_rise.stages.so_far import update_said
 from metis_rise.stages.workshop import Bench, Workshop
 from metis_rise.stopping import finished_first
+from metis_rise.terminal import Bar
 
 # The curve of dev scores: step N is after the Nth curriculum stage.
 DEV = "sft-dev"
@@ -96,14 +97,14 @@ class _Lesson:
             self._log_held_out(held_out)
         per_epoch = math.ceil((len(taught) + len(replay)) / config.batch_size)
         total = config.epochs * per_epoch
-        with tqdm(total=total, initial=self.step, desc=f"SFT {config.name}", unit="step") as bar:
+        with Bar(total=total, initial=self.step, desc=f"SFT {config.name}", unit="step") as bar:
             for epoch in range(self.step // per_epoch, config.epochs):
                 order = ordered(config, taught, replay, derive(self.seed, epoch))
                 done = self.step % per_epoch * config.batch_size
                 before = self._clocks()
                 for batch in _batches(self.bench, order[done:], config.batch_size):
                     with finished_first(self._keep):
-                        bar.set_postfix(loss=f"{self._update(batch, total, before):.3f}")
+                        bar.set_postfix(update_said(self._update(batch, total, before)))
                         bar.update()
                         if self.step % per_epoch == 0:
                             self._log_held_out(held_out)
@@ -112,8 +113,8 @@ class _Lesson:
                             self._save()
                     before = self._clocks()
 
-    def _update(self, batch: Sequence[Completion], total: int, before: Sequence[float]) -> float:
-        """Teaches a batch, one of `total`, and logs it; `before` are the clocks at its start. Returns the loss."""
+    def _update(self, batch: Sequence[Completion], total: int, before: Sequence[float]) -> dict[str, float]:
+        """Teaches a batch, one of `total`, and logs it; `before` are the clocks at its start. Returns its figures."""
         config, sft = self.config, self.shop.recipe.sft
         learning_rate = lr_at(self.step, config.learning_rate, sft.warmup_steps, total, config.schedule)
         values = self.teacher.update(batch, learning_rate, self.step + 1)
@@ -123,7 +124,7 @@ class _Lesson:
         if self.shop.team is not None:
             values["ranks_waiting"] = waited / seconds
         self.shop.run.metric(self.curve, self.step, finite(values))
-        return values["loss"]
+        return values
 
     def _clocks(self) -> tuple[float, float, float]:
         """Seconds in all, those spent waiting for other processes, and for pictures."""

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from metis_rise.engines.base import Engine, Request, SamplingParams
 from metis_rise.engines.server.engine import ServerEngine
 from metis_rise.errors import InputError
@@ -24,8 +22,10 @@ from metis_rise.stages.longest import Longest
 from metis_rise.stages.models import load_policy
 from metis_rise.stages.prompts import Prompts
 from metis_rise.stages.serving import Turn, make_engine
+from metis_rise.stages.so_far import SoFar
 from metis_rise.stages.team.leading import Team, TeamHands
 from metis_rise.stages.team.sampling import team_engine
+from metis_rise.terminal import Loop
 from metis_rise.types import Group, Problem, StopReason, Trajectory
 from metis_rise.verifier.judge import judge
 
@@ -188,16 +188,16 @@ class Workshop:
 
 
 def sample_judged(
-    bench: Bench, requests: Sequence[Request], source: str, description: str | None = None
+    bench: Bench, requests: Sequence[Request], source: str, description: str = "sampling"
 ) -> Iterator[Group]:
-    """Groups as they finish, every trajectory with its verdict; a progress bar when `description` is given.
+    """Groups as they finish, every trajectory with its verdict; a bar of the live view says how they are so far.
 
     What the sampler gave up is judged as well, as what it is: a completion with no end. Ask `Group.aborted`.
     """
-    groups = bench.sample(requests)
-    silent = description is None
-    for group in tqdm(groups, total=len(requests), desc=description, unit="problem", leave=False, disable=silent):
+    bar, so_far = Loop(bench.sample(requests), total=len(requests), desc=description, unit="problem"), SoFar()
+    for group in bar:
         trajectories = tuple(judged(group.problem, t, source) for t in group.trajectories)
+        bar.set_postfix(so_far.add(trajectories))
         yield Group(group.problem, trajectories)
 
 

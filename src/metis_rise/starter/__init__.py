@@ -1,0 +1,1 @@
+"""`rise init`: a recipe of one's own, from a shipped one; no torch."""

@@ -1,0 +1,152 @@
+"""`rise init`: recipes that load, differ from the shipped ones in what was asked for, and are never overwritten."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from metis_rise.cli import app
+from metis_rise.recipe import load_recipe, resolved, shipped_recipes
+from metis_rise.recipe.faults import described_keys, known_keys
+from metis_rise.recipe.root import Recipe
+from metis_rise.recipe.yaml_text import parse_yaml
+from metis_rise.starter import command
+from metis_rise.starter.text import Wish, recipe_text
+
+FOR_FILES = [name for name in shipped_recipes() if name != "tiny"]
+FLAGS = ("--train", "a.jsonl", "--test", "b.jsonl")
+
+
+def made(text: str) -> dict[str, Any]:
+    return resolved(Recipe.model_validate(parse_yaml(text, "made")))
+
+
+def init(folder: Path, *arguments: str, **options: Any) -> Any:
+    return CliRunner().invoke(app, ["init", str(folder / "mine.yaml"), *arguments], **options)
+
+
+@pytest.mark.parametrize("base", FOR_FILES)
+def test_a_recipe_is_the_shipped_one_with_what_was_wished(base: str):
+    text = recipe_text(Wish("mine", "some/model", "a.jsonl", "b.jsonl"), base)
+    shipped = resolved(load_recipe(base, ["problems.train=a.jsonl", "problems.test=b.jsonl"]))
+    assert made(text) == shipped | {"name": "mine", "model": shipped["model"] | {"path": "some/model"}}
+
+
+@pytest.mark.parametrize("base", FOR_FILES)
+def test_every_setting_has_a_comment(base: str):
+    lines = recipe_text(Wish("mine", "some/model", "a.jsonl", "b.jsonl"), base).splitlines()
+    settings = [number for number, line in enumerate(lines) if re.match(r" *[a-z_]+:", line)]
+    assert len(settings) > 20
+    assert [lines[number] for number in settings if not lines[number - 1].lstrip().startswith("#")] == []
+    assert max(map(len, lines)) < 130
+
+
+@pytest.mark.parametrize("base", FOR_FILES)
+def test_what_is_commented_out_is_right_when_the_signs_are_taken_away(base: str):
+    text = recipe_text(Wish("mine", "some/model", "a.jsonl", "b.jsonl"), base)
+    whole = re.sub(r"^#(?=[a-z ] *[a-z-])(?! [A-Z])", "", text, flags=re.MULTILINE)
+    assert whole.count("\nexpert:") == whole.count("\nevaluate:") == 1
+    found = made(whole)
+    assert found["expert"]["budget"]["calls"] == 1000 and len(found["evaluate"]["benchmarks"]) == 6
+    dev = made(re.sub(r"^  # (dev|skip_bad):", r"  \1:", text, flags=re.MULTILINE))
+    assert dev["problems"]["dev"] == "dev.jsonl" and dev["problems"]["skip_bad"] is True
+
+
+@given(st.text(min_size=1).map(str.strip).filter(lambda text: text and text.isprintable()))
+def test_any_path_is_read_back_as_it_was(path: str):
+    assert made(recipe_text(Wish("mine", "tiny", path, path), "user_jsonl"))["problems"]["train"] == path
+
+
+@pytest.mark.parametrize(
+    "word", ["null", "True", "no", "1e5", "~", "a: b", "#x", "- a", "{x}", "*", "data/t-*.parquet"]
+)
+def test_words_that_yaml_takes_for_something_else(word: str):
+    found = made(recipe_text(Wish("mine", word, word, word), "user_jsonl"))
+    assert (found["model"]["path"], found["problems"]["test"]) == (word, word)
+
+
+@pytest.mark.parametrize(
+    ("model", "base"),
+    [
+        ("tiny", "user_jsonl"),
+        ("Qwen/Qwen2.5-VL-3B-Instruct", "qwen2_5_vl_7b"),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2_5_vl_7b"),
+        ("Qwen/Qwen2.5-VL-32B-Instruct", "qwen2_5_vl_72b"),
+        ("Qwen/Qwen2.5-VL-72B-Instruct", "qwen2_5_vl_72b"),
+        ("Qwen/Qwen3-VL-8B-Instruct", "qwen3_vl_8b"),
+        ("nobody/knows", "qwen2_5_vl_7b"),
+    ],
+)
+def test_the_recipe_is_that_for_models_of_the_kind(tmp_path: Path, model: str, base: str):
+    done = init(tmp_path, "--model", model, *FLAGS)
+    assert done.exit_code == 0, done.output
+    assert f"a recipe like {base}\n" in done.stdout
+    assert load_recipe(str(tmp_path / "mine.yaml")).model.path == model
+    assert ("its config is not here" in done.stderr) == (model == "nobody/knows")
+
+
+def test_adapters(tmp_path: Path):
+    assert init(tmp_path, "--model", "Qwen/Qwen3-VL-8B-Instruct", "--lora", *FLAGS).exit_code == 0
+    assert load_recipe(str(tmp_path / "mine.yaml")).model.lora is not None
+
+
+def test_a_file_that_exists_is_not_overwritten(tmp_path: Path):
+    (tmp_path / "mine.yaml").write_text("mine")
+    done = init(tmp_path, "--model", "tiny", *FLAGS)
+    assert done.exit_code == 2 and "exists" in done.stderr
+    assert (tmp_path / "mine.yaml").read_text() == "mine"
+
+
+def test_three_questions_are_asked_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(command, "_at_terminal", lambda: True)
+    done = init(tmp_path, input="tiny\n my train.jsonl \n\n")
+    assert done.exit_code == 0, done.output
+    made = load_recipe(str(tmp_path / "mine.yaml"))
+    assert (made.model.path, made.problems.train, made.problems.test) == ("tiny", "my train.jsonl", "test.jsonl")
+    assert "rise data check 'my train.jsonl' --recipe" in done.stdout
+
+
+def test_without_a_terminal_the_flag_is_named(tmp_path: Path):
+    done = init(tmp_path, "--model", "tiny", "--train", "a.jsonl")
+    assert done.exit_code == 2 and done.stderr.startswith("error: give --test:")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--model", "", *FLAGS), "--model ''"),
+        (("--model", "tiny", "--lora", *FLAGS), "--lora"),
+        (("--model", "tiny", "--train", "a\nb", "--test", "b"), "--train"),
+    ],
+)
+def test_wishes_that_cannot_be_met(tmp_path: Path, arguments: tuple[str, ...], said: str):
+    done = init(tmp_path, *arguments)
+    assert done.exit_code == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "recipe"), [("a b.yaml", "a_b"), ("ünder.yml", "_nder"), ("...yaml", "mine")])
+def test_the_recipe_is_called_like_its_file(tmp_path: Path, name: str, recipe: str):
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "new" / name), "--model", "tiny", *FLAGS])
+    assert done.exit_code == 0, done.output
+    assert load_recipe(str(tmp_path / "new" / name)).name == recipe
+
+
+def test_a_model_folder_decides_by_its_config(tmp_path: Path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    done = init(tmp_path, "--model", str(tmp_path / "model"), *FLAGS)
+    assert done.exit_code == 2 and "model_type" in done.stderr
+
+
+def test_every_key_has_a_meaning():
+    assert list(described_keys()) == known_keys()
+    assert all(described_keys().values())
