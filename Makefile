@@ -12,7 +12,8 @@ STAMP := .venv/installed
 SERVER := .venv-vllm/installed
 FACTORY := .venv-llamafactory/installed
 TRACKERS := .venv-trackers/installed
-SUITES := unit corpus faults chaos browser docs parallel cli slow llamafactory trackers vllm
+VERL := .venv-verl/installed
+SUITES := unit corpus faults chaos browser docs parallel cli slow llamafactory verl trackers vllm
 # Of many tests that compute on one thread, which processes share; those of the others use all cores by themselves.
 SHARED := unit corpus cli
 
@@ -21,7 +22,7 @@ SHARED := unit corpus cli
 demo: $(STAMP)
 	$(BIN)/rise run tiny
 
-test: $(STAMP) $(SERVER) $(FACTORY) $(TRACKERS)
+test: $(STAMP) $(SERVER) $(FACTORY) $(VERL) $(TRACKERS)
 	@set -e; for suite in $(SUITES); do \
 	  start=$$(date +%s); \
 	  echo "== tests/$$suite"; \
@@ -58,7 +59,7 @@ wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:
-	rm -rf .venv .venv-vllm .venv-llamafactory .venv-trackers dist build
+	rm -rf .venv .venv-vllm .venv-llamafactory .venv-verl .venv-trackers dist build
 
 # torch comes first and alone, so that its wheel is chosen by the machine (CPU or CUDA): its hash differs, and so does what
 # some of its builds bring along (CUDA libraries), which the third step adds, without hashes too. All else is taken by hash.
@@ -73,11 +74,13 @@ $(STAMP): pyproject.toml constraints.txt requirements.lock
 	$(PIP) check
 	touch $(STAMP)
 
-# A vLLM server for tests/vllm, LLaMA-Factory's loader for tests/llamafactory and the trackers for tests/trackers, in
-# environments of their own.
-$(SERVER): tests/vllm/install.py tests/separate.py
+# A vLLM server for tests/vllm, LLaMA-Factory's loader for tests/llamafactory, verl's data set for tests/verl and the
+# trackers for tests/trackers, in environments of their own.
+$(SERVER): tests/vllm/install.py tests/vllm/requirements.lock tests/separate.py
 	$(PYTHON) tests/vllm/install.py
-$(FACTORY): tests/llamafactory/install.py tests/separate.py
+$(FACTORY): tests/llamafactory/install.py tests/llamafactory/requirements.lock tests/separate.py
 	$(PYTHON) tests/llamafactory/install.py
-$(TRACKERS): tests/trackers/install.py tests/separate.py
+$(TRACKERS): tests/trackers/install.py tests/trackers/requirements.lock tests/separate.py
 	$(PYTHON) tests/trackers/install.py
+$(VERL): tests/verl/install.py tests/verl/requirements.lock tests/separate.py
+	$(PYTHON) tests/verl/install.py

@@ -1,7 +1,8 @@
-"""Writes requirements.lock: constraints.txt with the SHA-256 of every wheel that pip may take for it.
+"""Writes requirements.lock beside each constraints.txt: the same with the SHA-256 of every wheel that pip may take.
 
-    python scripts/lock_hashes.py         of the lines that are not locked yet; the others stay as they are
-    python scripts/lock_hashes.py --all   of all, which takes a quarter of an hour
+    python scripts/lock_hashes.py                            asks for lines that are not locked yet; others stay
+    python scripts/lock_hashes.py --all                      asks for all, which takes a quarter of an hour
+    python scripts/lock_hashes.py tests/vllm/constraints.txt for a suite that has an environment of its own
 
 Asks the package index once for each Python and platform below, as pip there would; nothing is installed, and wheels are
 fetched only where the index does not say their hash. torch is left out: which of its builds is taken, the machine
@@ -31,9 +32,9 @@ MACOS = (14, 15)
 OWN_SOURCES = ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL")
 _ABSENT = re.compile(r"No matching distribution found for (\S+)")
 HEAD = """\
-# constraints.txt but torch, with the SHA-256 of the wheels for CPython 3.11 to 3.13 on Linux (x86-64, ARM; glibc) and
-# macOS (ARM). Made by scripts/lock_hashes.py; `make` installs from here, and pip refuses whatever has another hash:
-# pip install --require-hashes --no-deps -r requirements.lock
+# constraints.txt beside it but torch, with the SHA-256 of the wheels for CPython 3.11 to 3.13 on Linux (x86-64, ARM;
+# glibc) and macOS (ARM). Made by scripts/lock_hashes.py; `make` installs from here, and pip refuses whatever has any
+# other hash (pip install --require-hashes --no-deps -r requirements.lock).
 """
 
 Hashes = dict[str, set[str]]
@@ -114,28 +115,40 @@ def _report(lines: list[str], python: str, tags: list[str], absent: dict[str, se
     if fault is None or fault[1] not in lines or f" {fault[1].partition('==')[2]} Requires-Python" in done.stderr:
         raise SystemExit(done.stderr)
     print(f"  {fault[1]} has no wheel there", file=sys.stderr)
-    # Its tag ends in the machine: macosx_15_0_arm64, manylinux_2_39_x86_64.
-    absent.setdefault(fault[1], set()).add(re.sub(r"^[a-z]+_\d+_\d+_", "", tags[0]))
+    absent.setdefault(fault[1], set()).add(_machine(tags))
     return _report([line for line in lines if line != fault[1]], python, tags, absent)
+
+
+def _machine(tags: list[str]) -> str:
+    """What the first tag ends in: macosx_15_0_arm64, manylinux_2_39_x86_64."""
+    return re.sub(r"^[a-z]+_\d+_\d+_", "", tags[0])
 
 
 def main() -> None:
     """Ask for all platforms and write the lock."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="ask for lines that are locked as well")
-    everything = parser.parse_args().all
-    lines = wanted(CONSTRAINTS.read_text())
-    kept = {} if everything or not LOCK.exists() else locked(LOCK.read_text())
+    parser.add_argument("constraints", nargs="?", type=Path, default=CONSTRAINTS, help="default: the project's own")
+    given = parser.parse_args()
+    target = given.constraints.with_name(LOCK.name)
+    lines = wanted(given.constraints.read_text())
+    kept = {} if given.all or not target.exists() else locked(target.read_text())
     new = [line for line in lines if line not in kept]
     hashes: Hashes = {}
     absent: dict[str, set[str]] = {}
+    there: set[tuple[str, str]] = set()
     for python in PYTHONS if new else ():
         for tags in platforms():
             print(f"Python {python}, {tags[0]}", file=sys.stderr)
             for pinned, sha256 in found(_report(new, python, tags, absent)):
                 hashes.setdefault(pinned, set()).add(sha256)
-    LOCK.write_text(lock(lines, hashes, absent, kept))
-    print(f"{LOCK.name}: {len(lines)} packages, {len(new)} of them new with {sum(map(len, hashes.values()))} wheels")
+                there.add((pinned, _machine(tags)))
+    # Only for an old C library, or one Python, is no reason to leave it out: pip says then what is wrong.
+    for line, machines in absent.items():
+        name, _, version = line.partition("==")
+        machines -= {machine for machine in machines if (f"{normal(name)}=={version}", machine) in there}
+    target.write_text(lock(lines, hashes, absent, kept))
+    print(f"{target}: {len(lines)} packages, {len(new)} of them new with {sum(map(len, hashes.values()))} wheels")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Environments of their own for peers that pin other packages than ours; the tests reach them as processes."""
+"""Environments of their own for peers that pin other packages than ours; the tests reach them as processes.
+
+Each suite's folder has constraints.txt, every package in one version, and requirements.lock, the same with hashes.
+"""
 
 from __future__ import annotations
 
@@ -18,39 +21,52 @@ TORCH = "torch==2.13.0"
 
 
 class Environment:
-    """A virtual environment of the checkout that is made once, and again when its `recipe` changes."""
+    """A virtual environment of the checkout, made from a suite's lock once, and again when that or more changes."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, suite: Path) -> None:
         self.folder = ROOT / name
+        self.constraints, self.lock = suite / "constraints.txt", suite / "requirements.lock"
         self.python = self.folder / "bin" / "python"
         self.stamp = self.folder / "installed"
 
-    def make(self, recipe: str, fill: Callable[[], None], torch: bool = True) -> None:
-        """Install what is missing, torch first where it is needed, with `fill`; ends with an error when it cannot."""
-        recipe = f"{sys.version}\n{recipe}"
+    def make(self, finish: Callable[[], None] = lambda: None, recipe: str = "", torch: bool = True) -> None:
+        """Installs what is missing: torch where it is needed, the lock, and what `finish` adds, which `recipe` says."""
+        recipe = f"{sys.version}\n{recipe}\n{self.lock.read_text()}"
         if self.stamp.is_file() and self.stamp.read_text() == recipe:
             # Newer than the installer now, which is what make looks at.
             self.stamp.touch()
             return
         start = time.monotonic()
+        self._begin(torch)
+        self.say(f"{self.lock.relative_to(ROOT)}")
+        self.pip("install", "--require-hashes", "--no-deps", "-r", str(self.lock))
+        finish()
+        self.stamp.write_text(recipe)
+        self.say(f"installed in {time.monotonic() - start:.0f} s")
+
+    def resolve(
+        self, packages: Collection[str], without: Collection[str] = (), also: Collection[str] = (), torch: bool = True
+    ) -> None:
+        """Makes constraints.txt anew: `packages`, what their metadata asks for except `without`, and `also`, bare."""
+        self._begin(torch)
+        wheels = self.folder / "wheels"
+        self.pip("download", "--no-deps", "--dest", str(wheels), *packages)
+        self.pip("install", *(line for wheel in wheels.glob("*.whl") for line in _requirements(wheel, without)))
+        self.pip("install", "--no-deps", *map(str, wheels.glob("*.whl")), *also)
+        listed = subprocess.run(
+            [self.python, "-m", "pip", "list", "--format=freeze"], check=True, capture_output=True, text=True
+        )
+        pins = [line for line in listed.stdout.split() if line.partition("==")[0] not in ("pip", "setuptools", "torch")]
+        self.constraints.write_text("".join(f"{line}\n" for line in pins))
+        shutil.rmtree(self.folder)
+        self.say(f"now: python scripts/lock_hashes.py {self.constraints.relative_to(ROOT)}")
+
+    def _begin(self, torch: bool) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         venv.create(self.folder, with_pip=True)
         if torch:
             self.say(TORCH)
             self.pip("install", TORCH)
-        fill()
-        self.stamp.write_text(recipe)
-        self.say(f"installed in {time.monotonic() - start:.0f} s")
-
-    def add(self, package: str, without: Collection[str], also: Collection[str] = ()) -> None:
-        """Install the wheel of `package`, what its metadata asks for except `without`, and `also`, bare."""
-        self.say(f"{package} and what it needs")
-        wheels = self.folder / "wheels"
-        self.pip("download", "--no-deps", "--dest", str(wheels), package)
-        (wheel,) = wheels.glob("*.whl")
-        self.pip("install", *_requirements(wheel, without))
-        self.pip("install", "--no-deps", str(wheel), *also)
-        shutil.rmtree(wheels)
 
     def pip(self, *arguments: str) -> None:
         """Run the environment's pip; it prints what went wrong."""

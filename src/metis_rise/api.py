@@ -18,8 +18,6 @@ from metis_rise.verifier import judge as verifier
 from metis_rise.verifier.gold import check_gold
 from metis_rise.verify.pairs import problem_of
 
-read_run = load_run
-
 
 def read_problems(path: Path | str, images: Path | str, *, skip_bad: bool = False) -> list[Problem]:
     """The problems of a file in any form that docs/data.md names, their pictures put into the folder `images`.
@@ -29,6 +27,15 @@ def read_problems(path: Path | str, images: Path | str, *, skip_bad: bool = Fals
     """
     dropped: Counter[str] | None = Counter() if skip_bad else None
     return read(Path(path), ImageStore(Path(images)), check_gold, dropped, open_rows)
+
+
+def read_run(path: Path | str) -> RunData:
+    """What a run folder holds, of a run in progress too.
+
+    Raises:
+        InputError: no run there, or a damaged file in it.
+    """
+    return load_run(Path(path))
 
 
 def world_problems(split: str, per_level: int, images: Path | str, seed: int = 0) -> list[Problem]:

@@ -9,18 +9,16 @@ from __future__ import annotations
 import codecs
 import json
 import os
-import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO, NamedTuple
 
-from tqdm import tqdm
-
 from metis_rise.disk import writing
 from metis_rise.errors import InputError
 from metis_rise.json_text import MAX_DEPTH, parse_json
+from metis_rise.terminal import say
 
 _BLOCK = 1 << 16
 # What was read from others is written within rows of ours: a field that we do not know goes into a problem's meta.
@@ -110,7 +108,7 @@ def stream_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if row is not None:
             yield start, row
         elif torn:
-            tqdm.write(f"note: {path} row {number}: torn last line dropped ({size} bytes)", file=sys.stderr)
+            say(f"note: {path} row {number}: torn last line dropped ({size} bytes)", aside=True)
         else:
             raise InputError(f"{path} row {number}: {fault}; {_MEND}")
 

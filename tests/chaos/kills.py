@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import TextIO
@@ -71,6 +71,12 @@ class Moment:
     share: float
     write: int | None
 
+    def earlier(self) -> Moment:
+        """The moment to wait for when this one did not come: there were fewer files, or it took less time."""
+        if self.write is None:
+            return replace(self, share=self.share / 2)
+        return replace(self, write=max(1, self.write - 1))
+
 
 @dataclass(frozen=True, slots=True)
 class Killed:
@@ -117,7 +123,7 @@ def chaos(folder: Path, wanted: Sequence[Moment], seed: int, out: TextIO) -> Tal
             if killed := process.killed(moment, seconds.get(moment.place, 0.0), rng):
                 _count(tally, process.run, killed, out)
             else:
-                left.append(moment)
+                left.append(moment.earlier())
         process.to_the_end()
         _note(tally, _faults(calm.run, process.run), out)
         shutil.rmtree(process.folder)

@@ -27,6 +27,13 @@ def test_moments_are_those_of_the_seed_and_spread_over_all_places():
     assert None in writes and set(writes) > {None}
 
 
+def test_a_moment_that_did_not_come_is_looked_for_earlier():
+    """Else a file that is never written, or a place that is left sooner than measured, is waited for without end."""
+    assert Moment("end", 0.8, None).earlier() == Moment("end", 0.4, None)
+    third = Moment("end", 0.8, 3)
+    assert [third.earlier().write, third.earlier().earlier().earlier().write] == [2, 1]
+
+
 def make_run(folder: Path) -> Path:
     (folder / "5-sft" / "model").mkdir(parents=True)
     (folder / "logs").mkdir()

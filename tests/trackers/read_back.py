@@ -57,9 +57,9 @@ def trackio(run: Path) -> Found:
     from trackio.utils import MEDIA_DIR
 
     answer = found()
-    answer["runs"] = SQLiteStorage.get_runs("metis-test")
+    answer["runs"] = [name for name in SQLiteStorage.get_runs("metis-rise") if name.startswith(f"{run.name}-")]
     for name in answer["runs"]:
-        for log in SQLiteStorage.get_logs("metis-test", name):
+        for log in SQLiteStorage.get_logs("metis-rise", name):
             for key, value in log.items():
                 if isinstance(value, dict):
                     rows = value["_value"]
@@ -67,7 +67,7 @@ def trackio(run: Path) -> Found:
                     pictures = [row["picture"] for row in rows if row["picture"]]
                     answer["pictures"] += [Image.open(MEDIA_DIR / each["file_path"]).size for each in pictures]
                 elif key not in ("step", "timestamp"):
-                    values = answer["rows"][key.rpartition("/")[0]].setdefault(log["step"], {})
+                    values = answer["rows"][key.partition("/")[0]].setdefault(log["step"], {})
                     assert key not in values, "a step was written twice"
                     values[key] = value
     return answer
@@ -79,28 +79,46 @@ def wandb(run: Path) -> Found:
 
     answer = found()
     numbers: list[int] = []
+    # What waits to be uploaded: files of tables and pictures by the artifact's id and their path in it.
+    staged: dict[str, Path] = {}
     for file in sorted((run / "tracking" / "wandb").glob("offline-run-*/*.wandb")):
-        media = file.parent / "files"
         for data in _records(file.read_bytes()):
             record = Record.FromString(data)
             if record.HasField("run"):
                 answer["runs"].append(record.run.run_id)
+            if record.HasField("artifact"):
+                contents = record.artifact.manifest.contents
+                staged |= {f"{record.artifact.client_id}/{each.path}": Path(each.local_path) for each in contents}
             if not record.HasField("history"):
                 continue
-            items = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+            items = _items(record.history)
             numbers.append(items.pop("_step"))
             (key,) = (key for key in items if key.endswith("/step"))
             step, curve = items.pop(key), key.rpartition("/")[0]
             if f"{curve}/table" in items:
-                rows = json.loads((media / items[f"{curve}/table"]["path"]).read_text())["data"]
+                place = items[f"{curve}/table"]["artifact_path"].partition("://")[2]
+                rows = json.loads(staged[place].read_text())["data"]
                 answer["tables"][curve][step] = rows
-                answer["pictures"] += [(row[1]["width"], row[1]["height"]) for row in rows if row[1]]
+                pictures = [staged[f"{place.partition('/')[0]}/{row[1]['path']}"] for row in rows if row[1]]
+                answer["pictures"] += [Image.open(picture).size for picture in pictures]
             else:
                 assert step not in answer["rows"][curve], "a step was written twice"
                 answer["rows"][curve][step] = {name: value for name, value in items.items() if name[0] != "_"}
     assert numbers == list(range(len(numbers))), "numbers do not go on over attempts"
     answer["runs"] = sorted(set(answer["runs"]))
     return answer
+
+
+def _items(history: Any) -> dict[str, Any]:
+    """The values by their names; those of a table are a record each."""
+    items: dict[str, Any] = {}
+    for item in history.item:
+        name, *parts = item.nested_key or [item.key]
+        place = items
+        for part in parts:
+            place, name = place.setdefault(name, {}), part
+        place[name] = json.loads(item.value_json)
+    return items
 
 
 def _records(data: bytes, block: int = 1 << 15) -> Iterator[bytes]:

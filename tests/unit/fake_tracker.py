@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 from metis_rise.tracking.base import Sample, TrackedRun
 
 HOW = "how"
-"""The file, in the run's tracking folder, that holds: refuse, fail, die, hang or slow."""
+"""The file, in the run's tracking folder, that holds: refuse, fail, die, hang or stop."""
 
 
 class FakeTracker:
@@ -32,7 +33,12 @@ class FakeTracker:
             print("its last words", file=sys.stderr, flush=True)
             os._exit(3)
         if self._how() == "hang":
+            # Of the process: what a run that is over grants it.
+            sys.modules["__main__"].__dict__["END_S"] = 0.2
+            self._note("hang", process=os.getpid())
             time.sleep(1000)
+        if self._how() == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
         print("printed by a library")
         self._note("row", curve=curve, step=step, at=at, values=dict(values))
 

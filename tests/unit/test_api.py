@@ -58,6 +58,13 @@ def test_verify_takes_a_gold_answer_or_a_problem():
     assert not judge("\\boxed{4}", "4", strict=True).strict
 
 
+def test_a_run_is_read_by_its_path_as_text(tmp_path: Path):
+    (tmp_path / "run").mkdir()
+    assert metis_rise.read_run(str(tmp_path / "run")).path == metis_rise.read_run(tmp_path / "run").path
+    with pytest.raises(InputError, match="no such run folder"):
+        metis_rise.read_run(str(tmp_path / "none"))
+
+
 def test_samples_come_in_the_order_of_the_problems_and_are_judged(tmp_path: Path):
     problems = world_problems("test", 1, tmp_path)[:5]
     groups = sample("tiny", problems, tmp_path, n=2, max_tokens=24, seed=3)

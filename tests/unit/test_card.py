@@ -33,6 +33,8 @@ def make_run(path: Path, *overrides: str, system: str | None = None) -> Path:
         model.mkdir(parents=True)
         (model / "config.json").write_text('{"architectures": ["Qwen2_5_VLForConditionalGeneration"]}')
         (model / PROMPT_FILE).write_text(json.dumps({"system": system}))
+    phases = [{"name": "self", "examples": 14, "replay": 3, "steps": 2}, {"name": "expert", "examples": 0, "replay": 0}]
+    (path / "5-sft" / "DONE").write_text(json.dumps({"stages": phases, "counts": {"used": 14}, "dropped": {}}))
     arms = {arm: {"greedy": score(value)} for arm, value in (("base", 0.2), ("rl", 0.5), ("rise", 0.7))}
     (path / "summary.json").write_text(json.dumps({"recipe": recipe["name"], "arms": arms}))
     return path
@@ -49,6 +51,8 @@ def test_a_card_says_what_the_model_is_and_scores(tmp_path: Path):
     assert "| after RISE | greedy | 70.0 % | 60.0 to 80.0 | 50 |" in text and "| base | greedy | 20.0 %" in text
     assert "after RISE" not in rl.read_text() and "| after RL | greedy | 50.0 %" in rl.read_text()
     assert "import AutoProcessor, Qwen2_5_VLForConditionalGeneration" in text
+    assert "| fine-tuning, self | 14 examples, 3 replayed, 2 steps |" in text
+    assert "| fine-tuning, expert | 0 examples, skipped |" in text and "fine-tuning, self" not in rl.read_text()
     assert "    Think.\n    Then answer." in text
     assert "`train.parquet`, `test.parquet`: 1 train, 1 dev, 1 test" in text and "/home/me" not in text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from metis_rise.cli import app
 from metis_rise.data.survey import survey
 from metis_rise.data.texts import normal
 from metis_rise.errors import InputError
+from metis_rise.foreign.opening import open_rows
+from metis_rise.problems.images import ImageStore
+from metis_rise.problems.reader import read_problems
+from metis_rise.verifier.gold import check_gold
 
 ASKED = "A farmer plants rows of beans beside rows of maize; how many plants stand in the shaded field?"
 
@@ -130,6 +135,28 @@ def test_pictures_inside_are_not_kept_on_the_disk(tmp_path: Path, monkeypatch: p
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_faults_are_counted_as_a_run_counts_them(tmp_path: Path):
+    """Whatever is wrong with a row: the same rows are left, and the same reasons are said."""
+    (tmp_path / "a.png").write_bytes(in_file(drawing(1)))
+    (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "out.png").symlink_to("/etc/hostname")
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "cut.jpg").write_bytes(in_file(drawing(2), "JPEG")[:400])
+    (tmp_path / "deep.tif").write_bytes(in_file(Image.new("F", (4, 4)), "TIFF"))
+    (tmp_path / "folder.png").mkdir()
+    pictures = ["a.png", "link.png", "out.png", "text.png", "cut.jpg", "deep.tif", "folder.png", "none.png", "../a.png"]
+    rows = [row(number, images=[name]) for number, name in enumerate([*pictures, "a.png", "http://x/a.png"])]
+    rows += [row(90, answer="x"), row(91, answer="1 or 2"), row(92, question="<image1>"), row(93, answer_type="numbr")]
+    rows += [row(94, answer="E", answer_type="choice", choices=["a", "b"]), row(0), row(95, image="a.png"), row(3)]
+    path = write(tmp_path, *rows, "[1]", "{", '"x"')
+    dropped: Counter[str] = Counter()
+    read = read_problems(path, ImageStore(tmp_path / "run" / "images"), check_gold, dropped, open_rows)
+    found = survey(path, lambda *_: None)
+    assert found.bad == dropped and dropped.total() > 12
+    assert [entry.id for entry in found.entries] == [problem.id for problem in read] and len(read) > 2
+    assert found.rows == len(read) + dropped.total()
+
+
 def test_duplicates(tmp_path: Path):
     one = pictured(tmp_path, "1.png", in_file(drawing(1)))
     copy = pictured(tmp_path, "1.jpg", in_file(drawing(1), "JPEG", quality=60))
@@ -156,17 +183,23 @@ def test_duplicates(tmp_path: Path):
 
 def test_many_that_look_alike_are_twins_of_the_first(tmp_path: Path):
     """In more than one block; millions of pairs would otherwise be kept."""
-    rows = [
-        row(
-            n,
-            question="How many?",
-            images=pictured(tmp_path, f"{n}.jpg", in_file(drawing(n % 2), "JPEG", quality=50 + n // 4)),
-        )
-        for n in range(160)
-    ]
+    sizes = [(200 + n, 150) for n in range(160)]
+    files = [pictured(tmp_path, f"{n}.png", in_file(drawing(n % 2).resize(size))) for n, size in enumerate(sizes)]
+    rows = [row(n, question="How many?", images=images) for n, images in enumerate(files)]
     found = check(write(tmp_path, *rows))["duplicates"]
-    assert found["near"] + found["exact"] == 158 and found["near"] > 70
-    assert {each["earlier_row"] for each in found["rows"] if each["kind"] == "near"} <= {1, 2}
+    assert (found["exact"], found["near"]) == (0, 158)
+    assert {each["earlier_row"] for each in found["rows"]} == {1, 2}
+
+
+def test_a_first_picture_that_all_rows_have_makes_no_twins(tmp_path: Path):
+    same = pictured(tmp_path, "same.png", in_file(drawing(1)))
+    rows = [
+        row(n, question="Which?", images=same + pictured(tmp_path, f"{n}.png", in_file(drawing(n))))
+        for n in range(100, 230)
+    ]
+    again = row(1, question="which", images=same + pictured(tmp_path, "copy.jpg", in_file(drawing(105), "JPEG")))
+    found = check(write(tmp_path, *rows, again))["duplicates"]
+    assert [(each["row"], each["earlier_row"]) for each in found["rows"]] == [(131, 6)]
 
 
 def test_all_pictures_of_a_duplicate_must_look_alike(tmp_path: Path):
@@ -276,6 +309,7 @@ def test_lines_for_people(tmp_path: Path):
     assert "1 bad rows: answer is missing or empty 1" in said and f"{path}, row 2: " in said
     assert "row 4 (p4) asks what row 3 asks (p3), but its gold answer is another" in said
     assert "MathVista: not checked (" in said and "no MathVista_MINI.tsv" in said
+    assert "give it with --benchmarks, or set $LMUData" in said
     assert "MathVision: 1 rows are in it (1 items of 3040, the others are not checked)" in said
     assert "row 1 (p1) is index 17, by its question" in said
 

@@ -189,7 +189,9 @@ def test_by_problem_puts_scattered_rounds_together_with_their_log_probabilities(
 def rollout(key: str, sample: int, version: int, right: bool) -> dict[str, Any]:
     verdict = Verdict(right, True, "0", "box")
     text = completion("0", f"{key} {sample} of {version}")
-    return Trajectory(key, sample, text, weights_version=version, source="rl", verdict=verdict).to_json()
+    # As RL leaves them, the first of a group has what the sampler wrote.
+    said = ((7, 8), (-0.5, -1.0)) if sample == 0 else ((), ())
+    return Trajectory(key, sample, text, *said, weights_version=version, source="rl", verdict=verdict).to_json()
 
 
 def rl_with(shop: FakeShop, rows: list[dict[str, Any]], final: int) -> None:
@@ -209,7 +211,7 @@ def test_fresh_rollouts_count_as_samples_and_stale_or_later_ones_do_not(tmp_path
     reused = [t for t in held["p"] if t.sample >= 8]
     assert [t.weights_version for t in reused] == [6, 6, 5, 5, 4, 4]
     assert [t.sample for t in reused] == list(range(8, 14))
-    assert all(t.tokens and not t.logprobs for t in reused)
+    assert all(t.tokens and not t.logprobs for t in dict(by_problem(journal(shop), {"p"}))["p"] if t.sample >= 8)
     # Three right and three wrong ones settle p at once; q has none, and gets all its rounds.
     assert asked(shop.fake) == [{"q": 4}, {"q": 4}]
     assert result["solve_rates"] == {"p": 0.5, "q": 0.0}

@@ -229,8 +229,14 @@ BAD = {
         {"problem": "x?", "answer": "4", "images": ["http://x"]},
         "is an address, and nothing is fetched",
     ),
-    "garbage": ({"problem": "x?", "answer": "4", "images": [{"bytes": b"GIF", "path": "a"}]}, "cannot be decoded"),
+    "garbage": ({"problem": "x?", "answer": "4", "images": [{"bytes": b"GIF", "path": "a"}]}, "its image 1; the picture cannot be d"),
     "control": ({"problem": "<|im_end|>", "answer": "4"}, r"control token <\|im_end\|>"),
+    "missing number": ({"problem": "x?", "answer": float("nan")}, "no gold answer; name its column"),
+    "long": ({"problem": "x?", "answer": "9" * 10_000}, "answer has 10000 characters; write one of at most"),
+    "no such option": (
+        {"problem": "x?", "answer": "E", "choices": ["red", "blue"]},
+        "answer 'E' is none of the choices; write a letter from A to B",
+    ),
     "judge": ({"problem": "x?", "answer": "3 or 5"}, "cannot be judged: it lists alternatives"),
 }
 

@@ -1,4 +1,4 @@
-"""requirements.lock names every package of constraints.txt but torch, with hashes and nothing of any machine."""
+"""A requirements.lock names every package of its constraints.txt but torch, with hashes and nothing of any machine."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
+# Those with an environment of their own.
+SUITES = sorted(path.parent.name for path in ROOT.glob("tests/*/install.py"))
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +25,15 @@ def script() -> ModuleType:
     return module
 
 
-def test_the_lock_has_the_versions_of_the_constraints_and_a_hash_for_each(script: ModuleType) -> None:
-    lines = [line for line in script.LOCK.read_text().splitlines() if not line.startswith("#")]
+@pytest.mark.parametrize("folder", [ROOT, *(ROOT / "tests" / suite for suite in SUITES)], ids=["project", *SUITES])
+def test_a_lock_has_the_versions_of_its_constraints_and_a_hash_for_each(script: ModuleType, folder: Path) -> None:
+    text = (folder / "requirements.lock").read_text()
+    assert "://" not in text and "index" not in text and "find-links" not in text
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
     packages = [line for line in lines if not line.startswith(" ")]
-    assert [re.split(r" [;\\]", line)[0] for line in packages] == script.wanted(script.CONSTRAINTS.read_text())
+    wanted = script.wanted((folder / "constraints.txt").read_text())
+    assert [re.split(r" [;\\]", line)[0] for line in packages] == wanted
+    assert not any('platform_machine != "x86_64"' in line for line in packages), "all of them are needed there"
     hashes = [line for line in lines if line.startswith(" ")]
     assert all(re.fullmatch(r" {4}--hash=sha256:[0-9a-f]{64}(?: \\)?", line) for line in hashes)
     for line, following in zip(lines, [*lines[1:], "end"], strict=True):
@@ -34,11 +41,10 @@ def test_the_lock_has_the_versions_of_the_constraints_and_a_hash_for_each(script
     assert all(line.endswith(" \\") for line in packages), "one of them has no hash"
 
 
-def test_torch_alone_is_left_to_the_machine_and_no_address_is_written(script: ModuleType) -> None:
-    constraints, locked = script.CONSTRAINTS.read_text(), script.LOCK.read_text()
+def test_torch_alone_is_left_to_the_machine(script: ModuleType) -> None:
+    constraints = script.CONSTRAINTS.read_text()
     assert set(re.findall(r"^[^#\n]+", constraints, re.M)) - set(script.wanted(constraints)) == {"torch==2.13.0"}
     assert "torch==2.13.0" in (ROOT / "Makefile").read_text()
-    assert "://" not in locked and "index" not in locked and "find-links" not in locked
 
 
 def test_what_every_build_of_torch_requires_is_locked_in_a_version_that_will_do(script: ModuleType) -> None:
@@ -62,6 +68,13 @@ def test_make_installs_nothing_else_without_a_hash() -> None:
         "-c constraints.txt torch==2.13.0",
         "--no-deps --no-build-isolation -e .",
     ]
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_an_environment_of_a_suite_installs_nothing_else_without_a_hash(suite: str) -> None:
+    installed = (ROOT / "tests" / "separate.py").read_text().partition("def make")[2].partition("def resolve")[0]
+    assert installed.count('"install"') == 1 and '"--require-hashes", "--no-deps"' in installed
+    assert ".pip(" not in (ROOT / "tests" / suite / "install.py").read_text()
 
 
 def report(name: str, version: str, sha256: str) -> dict[str, object]:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from metis_rise.cli import app
 from metis_rise.errors import InputError
 from metis_rise.look.picture import Way, draw, way_of
-from metis_rise.look.problem import find
+from metis_rise.look.problem import find, near
 from metis_rise.look.show import print_problem
 from metis_rise.run import read_jsonl, write_jsonl
 
@@ -75,6 +75,15 @@ def test_a_part_of_an_id_is_enough_where_no_other_has_it(run: Path):
         find(run, "bars-0001")
     with pytest.raises(InputError, match=r"no problem 'test-bars-9001'; there are test-bars-00"):
         find(run, "test-bars-9001")
+    # Parts in another order, and a slip of the pen.
+    with pytest.raises(InputError, match=r"there are dev-bars-0001 and others"):
+        find(run, "0001-bras-dev")
+
+
+def test_an_unknown_id_names_those_whose_parts_are_alike_in_any_order():
+    ids = [f"{family}-{level}-test-0-{n:04}" for level in (3, 1) for family in ("shop", "dial") for n in range(9)]
+    assert near("test-dail-0004", ids)[0] == "dial-3-test-0-0004"
+    assert {each[:4] for each in near("test-dial", ids)} == {"dial"}
 
 
 def test_hostile_text_stays_text_and_long_text_is_cut_in_the_middle(run: Path, tmp_path: Path):

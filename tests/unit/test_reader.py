@@ -15,6 +15,7 @@ from metis_rise.errors import InputError
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import build_messages
 from metis_rise.problems.reader import dump_problems, load_problems, read_problems
+from metis_rise.terminal import bar
 from metis_rise.types import AnswerType, Problem
 from metis_rise.verifier.judge import judge
 
@@ -328,15 +329,17 @@ def test_files_that_are_missing_folders_or_empty(tmp_path: Path, store: ImageSto
         read("", "  ")
 
 
-@pytest.mark.parametrize(("rows", "shown"), [(500, False), (501, True)])
-def test_many_pictures_show_their_progress(
-    read: Read, tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: int, shown: bool
+def test_rows_and_pictures_show_their_progress(
+    read: Read, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(rows):
+    for name in ("LINE_EVERY_S", "COUNTED_EVERY_S", "_LINE_EVERY_SHARE"):
+        monkeypatch.setattr(bar, name, 0.0)
+    for number in range(3):
         (tmp_path / f"{number}.png").hardlink_to(tmp_path / "a.png")
-    problems = read(*(row(id=number, images=[f"{number}.png"]) for number in range(rows)))
-    assert len({problem.images for problem in problems}) == 1 and len(problems) == rows
-    assert ("pictures of mine.jsonl" in capsys.readouterr().err) is shown
+    problems = read(*(row(id=number, images=[f"{number}.png"]) for number in range(3)))
+    assert len({problem.images for problem in problems}) == 1 and len(problems) == 3
+    said = capsys.readouterr().err
+    assert "rows of mine.jsonl: 3 rows" in said and "pictures of mine.jsonl: 3/3 pictures" in said
 
 
 def test_a_byte_order_mark_and_line_separators_inside_strings_are_read(read: Read) -> None:

@@ -7,12 +7,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
+from drawings import drawing, in_file
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 from metis_rise.cli import app
+from metis_rise.cluster.facts import find_facts
+from metis_rise.cluster.prompts import prompts_of
 from metis_rise.recipe import load_recipe, resolved, shipped_recipes
 from metis_rise.recipe.faults import described_keys, known_keys
 from metis_rise.recipe.root import Recipe
@@ -90,6 +95,23 @@ def test_the_recipe_is_that_for_models_of_the_kind(tmp_path: Path, model: str, b
     assert f"a recipe like {base}\n" in done.stdout
     assert load_recipe(str(tmp_path / "mine.yaml")).model.path == model
     assert ("its config is not here" in done.stderr) == (model == "nobody/knows")
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "t*.parquet", "train.json", ""])
+def test_a_new_recipe_for_other_tools_files_is_planned(tmp_path: Path, name: str):
+    """Lengths of prompts, and numbers of rows, are those of the file."""
+    picture = in_file(drawing(1).resize((560, 420)))
+    rows = [{"images": [{"bytes": picture, "path": None}], "problem": f"<image>{n}?", "answer": "3"} for n in range(30)]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "train.parquet")
+    plain = [{"problem": f"{n}?", "answer": "3"} for n in range(30)]
+    (tmp_path / "train.json").write_text(json.dumps(plain))
+    path = tmp_path / name if name else tmp_path
+    done = init(tmp_path, "--model", "Qwen/Qwen2.5-VL-7B-Instruct", "--train", str(path), "--test", str(path))
+    assert done.exit_code == 0, done.output
+    found = prompts_of(load_recipe(str(tmp_path / "mine.yaml")), find_facts("Qwen/Qwen2.5-VL-7B-Instruct").vision)
+    assert (found.train, found.test) == (30, 30)
+    assert found.image == (0 if name.endswith(".json") else 300)
+    assert "first 30 rows of" in found.note
 
 
 def test_adapters(tmp_path: Path):

@@ -15,6 +15,7 @@ from metis_rise.attempt import recorded
 from metis_rise.terminal import Bar, Loop, say, speaking, stage_view, table_console
 from metis_rise.terminal import bar as bars
 from metis_rise.terminal.history import History
+from metis_rise.terminal.known import Known
 from metis_rise.terminal.screen import join_view
 from metis_rise.terminal.view import View
 
@@ -85,6 +86,64 @@ except KeyboardInterrupt:
     assert terminal.lines == ["kept", "ended"]
 
 
+def test_what_is_typed_tears_no_view():
+    code = """
+import time
+from metis_rise.terminal import Bar, say, stage_view
+with stage_view("stage"), Bar(total=9, desc="RL", unit="step") as bar:
+    for _ in range(9):
+        time.sleep(0.4)
+        bar.update()
+say("ended")
+"""
+    terminal = Terminal(code)
+    terminal.wait_for("1/9 steps")
+    # A terminal shows them where the cursor is, as it does with the ^C of an interrupt.
+    terminal.type(b"typed")
+    terminal.wait_for("4/9 steps")
+    assert sum("stage" in line for line in terminal.lines) == 1
+    assert terminal.finish() == 0
+    assert terminal.lines == ["ended"]
+
+
+def test_who_is_killed_leaves_a_cursor():
+    terminal = Terminal(STAGE)
+    terminal.wait_for("1/3 problems")
+    terminal.process.kill()
+    terminal.finish()
+    assert not terminal.screen.cursor.hidden
+    assert terminal.screen.cursor.x == 0 and not terminal.screen.display[terminal.screen.cursor.y].strip()
+
+
+def test_lines_are_broken_between_words_and_set_in():
+    said = "1-rl: 30 s, 36 problems, 172 used; dropped: 108 groups all wrong, 48 groups right"
+    address = "x" * 90
+    code = f"""
+from metis_rise.terminal import say
+say({said!r})
+say("report: {address}", aside=True)
+say("narrow enough")
+"""
+    terminal = Terminal(code)
+    assert terminal.finish() == 0
+    assert terminal.lines[:2] == [said.removesuffix(" right"), "  right"]
+    # What has no spaces, such as a path, is left whole to be copied.
+    assert terminal.lines[2:] == ["report:", f"  {address[:78]}", address[78:], "narrow enough"]
+
+
+def test_no_word_of_others_moves_the_cursor(capsys: pytest.CaptureFixture[str]):
+    with speaking():
+        say("note: \x1b[2J\x9b1A evil", warning=True)
+        with stage_view("stage"):
+            view, _ = join_view()
+            view.add_known("\x1b[2Jtitle", 3, "row", Known(0, 0.0))
+            console = Console(width=80, record=True, color_system=None)
+            with console.capture() as found:
+                console.print(view.get_renderable())
+    assert capsys.readouterr().out == "note: \u241b[2J\ufffd1A evil\n"
+    assert "\x1b" not in found.get() and "\x9b" not in found.get() and "\u241b[2Jtitle" in found.get()
+
+
 def test_an_error_in_a_loop_is_said_on_a_screen_without_the_view():
     code = """
 import time
@@ -108,6 +167,8 @@ def test_without_a_terminal_a_line_comes_from_time_to_time(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(bars, "LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(bars, "COUNTED_EVERY_S", 0.0)
+    monkeypatch.setattr(bars, "_LINE_EVERY_SHARE", 0.0)
     with stage_view("stage"), Bar(total=4, initial=1, desc="RL", unit="step") as bar:
         for step in (2, 3):
             bar.set_postfix(accuracy=f"0.{step}")
@@ -119,6 +180,21 @@ def test_without_a_terminal_a_line_comes_from_time_to_time(
     assert second.startswith("RL: 3/4 steps") and "left" in second and second.endswith("accuracy 0.3")
 
 
+def test_without_a_terminal_a_long_bar_says_less_and_less(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    clock = [0.0]
+    monkeypatch.setattr(bars.time, "monotonic", lambda: clock[0])
+    with Bar(total=9000, desc="RL", unit="step") as bar:
+        for _ in range(9000):
+            clock[0] += 10
+            bar.update()
+    lines = capsys.readouterr().err.splitlines()
+    # A line every 30 s in the first 25 minutes, and after 25 hours one in half an hour.
+    assert 200 < len(lines) < 300
+    assert [line.split()[1] for line in lines[:2]] == ["3/9,000", "6/9,000"] and "9,000/9,000" in lines[-1]
+
+
 def test_without_a_terminal_work_that_is_soon_done_says_nothing(capsys: pytest.CaptureFixture[str]):
     assert list(Loop(iter("abc"), desc="rows", unit="row")) == ["a", "b", "c"]
     assert capsys.readouterr() == ("", "")
@@ -126,6 +202,8 @@ def test_without_a_terminal_work_that_is_soon_done_says_nothing(capsys: pytest.C
 
 def test_quiet_leaves_warnings_alone_on_stderr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setattr(bars, "LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(bars, "COUNTED_EVERY_S", 0.0)
+    monkeypatch.setattr(bars, "_LINE_EVERY_SHARE", 0.0)
     with speaking(quiet=True):
         say("a line")
         say("warning: look out", warning=True)
@@ -157,17 +235,17 @@ def test_warnings_of_libraries_are_kept_in_view(capsys: pytest.CaptureFixture[st
 def test_no_line_of_the_view_is_broken(width: int):
     warnings = [f"warning {number} " + "long " * 60 for number in range(4)]
     view = View("a heading " * 20, warnings)
-    task = view.add_task("a description that is too long", total=100_000, completed=12_345, unit="answer")
-    view.add_task("no total", total=None, unit="row")
-    view.numbers[task] = bars.Numbers()
+    known = Known(12_345, 0.0)
+    view.add_known("a description that is too long for a narrow terminal", 100_000, "answer", known)
+    view.add_known("no total", None, "row", Known(0, 0.0))
     for value in range(700):
-        view.numbers[task].update({"right": f"{value}.5%", "format": "x", "tokens": 81})
+        known.say({"right": f"{value}.5%", "format": "x", "tokens": 81})
     console = Console(width=width, record=True, color_system=None)
     with console.capture() as found:
         console.print(view.get_renderable())
     lines = found.get().splitlines()
-    assert len(lines) == 1 + 2 + 1 + 2 + 1 and max(map(len, lines)) <= width
-    assert lines[-1].startswith("! and 2 more above")
+    assert len(lines) == 1 + 2 + 1 + 2 + 1 + 1 and max(map(len, lines)) <= width
+    assert lines[-2].startswith("! and 2 more above") and lines[-1] == ""
 
 
 def test_a_number_keeps_its_course_in_bounded_memory():
@@ -180,3 +258,27 @@ def test_a_number_keeps_its_course_in_bounded_memory():
     for _ in range(5):
         flat.add(1.0)
     assert flat.spark(3) == "▄▄▄"
+
+
+def test_the_end_is_known_from_the_first_step_on():
+    known = Known(10, began=100.0)
+    assert known.seconds_each(None) is None and known.seconds_left(50, None, 110.0) is None
+    known.count(1, 140.0)
+    assert known.seconds_each(None) == 40.0
+    # Later steps have a pace of their own, without what the first one waited for.
+    assert known.seconds_each(0.1) == pytest.approx(10.0)
+    assert known.seconds_left(50, 10.0, 140.0) == 390.0
+    assert known.seconds_left(50, 10.0, 144.0) == 386.0
+    assert known.seconds_left(50, 10.0, 999.0) == 380.0
+    assert known.seconds_left(None, 10.0, 140.0) is None and known.seconds_left(11, 10.0, 140.0) is None
+
+
+def test_the_view_counts_what_came_too_quickly_for_it():
+    with stage_view("stage"), Bar(total=1000, desc="rows", unit="row") as bar:
+        for _ in range(1000):
+            bar.update()
+        view, _ = join_view()
+        console = Console(width=80, record=True, color_system=None)
+        with console.capture() as found:
+            console.print(view.get_renderable())
+    assert "1,000/1,000 rows" in found.get()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from fake_tracker import FakeTracker, noted, tell
 from whole_run import RECIPE, make_whole
 
+from metis_rise.recipe.root import MAY_CHANGE
 from metis_rise.run import Run
 from metis_rise.tracking.feed import Feed
 
@@ -63,6 +65,13 @@ def test_the_next_attempt_continues_the_same_run(run: Run):
     assert first["id"] == second["id"]
     assert (first["sent"], second["sent"]) == (0, 3)
     assert (first["name"], first["project"], first["seed"]) == ("new", "metis-rise", RECIPE["seed"])
+
+
+def test_trackers_may_be_added_and_left_out_when_a_run_is_taken_up(tmp_path: Path):
+    for to in (["tensorboard", "wandb"], [], ["trackio"]):
+        recipe = RECIPE | {"tracking": RECIPE["tracking"] | {"to": to}}
+        run = Run.open(tmp_path, "new", recipe, may_change=MAY_CHANGE)
+        assert json.loads((run.path / "recipe.json").read_bytes())["tracking"]["to"] == to
 
 
 def test_steps_that_a_resumed_stage_does_again_are_not_sent_again(run: Run):

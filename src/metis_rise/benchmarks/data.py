@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-from tqdm import tqdm
 
 from metis_rise.benchmarks import own, tsv
 from metis_rise.benchmarks.base import Benchmark, Item, Row
@@ -17,9 +14,7 @@ from metis_rise.benchmarks.tsv import Line
 from metis_rise.errors import InputError
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import control_token
-
-PROGRESS_AFTER = 2.0
-"""Seconds after which reading shows a progress bar."""
+from metis_rise.terminal import Bar, Loop, say
 
 SHOWN_FAULTS = 5
 """So many of a file's bad rows are named; the others are counted."""
@@ -99,7 +94,7 @@ def load(benchmark: Benchmark, path: Path | None, store: ImageStore | None, limi
     md5 = _md5(table.files)
     notes = tuple(_notes(benchmark, path, draft, md5))
     for note in notes:
-        tqdm.write(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}", aside=True)
     return Data(items, path, md5, draft.rows, draft.bad, notes)
 
 
@@ -122,7 +117,7 @@ def _table(benchmark: Benchmark, path: Path) -> _Table:
 
 def _draft(benchmark: Benchmark, table: _Table, path: Path) -> _Draft:
     draft = _Draft()
-    for line in tqdm(table.lines(), desc=f"reading {path.name}", unit="row", leave=False, delay=PROGRESS_AFTER):
+    for line in Loop(table.lines(), desc=f"reading {path.name}", unit="row"):
         draft.rows += 1
         row = line.row
         if line.picture is not None:
@@ -189,8 +184,7 @@ def _stored(table: _Table, wanted: set[str], store: ImageStore) -> tuple[dict[st
     """The store's keys of the pictures in the rows `wanted`, and what is wrong with the others, by index."""
     keys: dict[str, tuple[str, ...]] = {}
     faults: dict[str, str] = {}
-    bar = tqdm(total=len(wanted), desc="pictures", unit="row", leave=False, delay=PROGRESS_AFTER)
-    with bar:
+    with Bar(total=len(wanted), desc="pictures", unit="row") as bar:
         for line in table.lines():
             if line.row.index not in wanted:
                 continue

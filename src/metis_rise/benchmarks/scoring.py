@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from tqdm import tqdm
-
 from metis_rise.benchmarks.base import Benchmark, Item, Prediction, Protocol, Scored
 from metis_rise.errors import InputError
+from metis_rise.terminal import Loop
 from metis_rise.types import Reason, Verdict
 from metis_rise.verifier.format import format_fault
 
-BAR_AFTER = 2.0
-"""Seconds after which a progress bar appears."""
 UNDECIDED = "judge undecided"
 """The rule in a verdict of our own rules, where the judge gave no usable reply."""
 _NAMED = 5
@@ -184,7 +181,7 @@ def _judged(
         verdicts = judge.verdicts(benchmark, ((item, text) for item, answer in kept for text in answer.texts))
     else:
         verdicts = _by_rules(benchmark, kept, protocol)
-    for item, answer in tqdm(kept, desc="score", unit="row", leave=False, delay=BAR_AFTER):
+    for item, answer in Loop(kept, desc="score", unit="row"):
         given = None if protocol is None else answer.verdict
         yield Scored(item, tuple(islice(verdicts, samples)), given)
 

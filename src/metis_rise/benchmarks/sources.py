@@ -13,12 +13,13 @@ VARIABLE = "LMUData"
 """The environment variable in which VLMEvalKit keeps its data folder; without it, a folder of that name at home."""
 
 
-def find(benchmark: Benchmark, data: Path | None) -> Path | None:
+def find(benchmark: Benchmark, data: Path | None, option: str = "--data") -> Path | None:
     """The data file of a benchmark; None where it needs none.
 
     Args:
         benchmark: whose file.
         data: that file, or a folder that holds it; None looks in `$LMUData`, without it in `~/LMUData`.
+        option: by which the command is told of `data`, for the message.
 
     Raises:
         InputError: it is not there; the message says where to get it, and its MD5.
@@ -28,15 +29,15 @@ def find(benchmark: Benchmark, data: Path | None) -> Path | None:
     if data is not None and not data.is_dir():
         if data.exists():
             return data
-        raise InputError(f"{data}: there is no such file or folder; {_where_from(benchmark.known)}")
+        raise InputError(f"{data}: there is no such file or folder; {_where_from(benchmark.known, option)}")
     if benchmark.known is None:
-        raise InputError(f"{benchmark.title} needs a problem file (docs/data.md); give it with --data FILE.jsonl")
+        raise InputError(f"{benchmark.title} needs a problem file (docs/data.md); give it with {option} FILE.jsonl")
     folder = data if data is not None else default_folder()
     names = _names(benchmark.known)
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    raise InputError(f"{folder}: no {' or '.join(names)} for {benchmark.title}; {_where_from(benchmark.known)}")
+    raise InputError(f"{folder}: no {' or '.join(names)} for {benchmark.title}; {_where_from(benchmark.known, option)}")
 
 
 def default_folder() -> Path:
@@ -50,7 +51,8 @@ def _names(known: Known) -> list[str]:
     return [*tables, *(name for file in known.files for name in (file, f"data/{file}"))]
 
 
-def _where_from(known: Known | None) -> str:
+def _where_from(known: Known | None, option: str) -> str:
     if known is None:
         return "give the path of a JSONL file (docs/data.md)"
-    return f"get {known.dataset}.tsv from {known.source} (MD5 {known.md5}) and give it with --data, or set ${VARIABLE}"
+    place = f"give it with {option}, or set ${VARIABLE}"
+    return f"get {known.dataset}.tsv from {known.source} (MD5 {known.md5}) and {place}"

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import typer
-from tqdm import tqdm
 
 from metis_rise.disk import disk_fault
 from metis_rise.errors import InputError
@@ -57,7 +56,7 @@ def exit_codes(debug: bool, *, quiet: bool = False, as_json: bool = False) -> It
             yield
     except InputError as error:
         for line in redacted(str(error)).splitlines():
-            _say(f"error: {line}")
+            _error(line)
         raise typer.Exit(2) from error
     except (KeyboardInterrupt, typer.Abort) as error:
         typer.echo(f"\ninterrupted; resume with: {_resume_command()}", err=True)
@@ -68,16 +67,15 @@ def exit_codes(debug: bool, *, quiet: bool = False, as_json: bool = False) -> It
         if debug:
             typer.echo(redacted(traceback.format_exc()), err=True, nl=False)
         if (fault := disk_fault(error)) is not None:
-            _say(f"error: {redacted(fault)}")
+            _error(redacted(fault))
         elif not debug:
             said = " ".join(redacted(str(error)).split())
-            _say(f"error: {type(error).__name__}: {said} (use --debug for the traceback)")
+            _error(f"{type(error).__name__}: {said} (use --debug for the traceback)")
         raise typer.Exit(1) from error
 
 
-def _say(line: str) -> None:
-    """On a line of its own: bars of what an error has ended may still be there."""
-    tqdm.write(line, file=sys.stderr)
+def _error(line: str) -> None:
+    say(f"error: {line}", aside=True)
 
 
 def _resume_command() -> str:

@@ -43,7 +43,7 @@ def show(
 ) -> None:
     """Show a problem of a run: its pictures, its question, where it stands, and what was answered at every stage.
 
-    Example: rise show runs/tiny test-dial-0004
+    Example: rise show runs/tiny dial-1-test-0-0000
     """
     with exit_codes(debug):
         from rich.console import Console

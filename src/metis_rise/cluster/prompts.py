@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -16,10 +17,11 @@ from tokenizers import Tokenizer
 
 from metis_rise.cluster.facts import VisionFacts, folder_of
 from metis_rise.errors import InputError
+from metis_rise.foreign.opening import count_rows, is_there, open_rows
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import PROMPT_FILE, RISE, load_system
-from metis_rise.problems.reader import read_rows
 from metis_rise.problems.row import Row, RowFault
+from metis_rise.problems.sources import Spool
 from metis_rise.problems.world import FAMILIES, LEVELS, make_problems
 from metis_rise.recipe import Recipe
 from metis_rise.types import AnswerType
@@ -68,12 +70,13 @@ def prompts_of(recipe: Recipe, vision: VisionFacts) -> Prompts:
         counts = (kinds * world.train_per_level, kinds * world.test_per_level)
         return _prompts(recipe, pairs, counts, f"prompts like {len(pairs)} problems of the world")
     train, test = Path(str(config.train)), Path(str(config.test))
-    if train.exists() and test.exists():
-        pairs = _sample(train, sizes, config.skip_bad)
-        counts = (_count(train), _count(test))
+    if is_there(train) and is_there(test):
+        with TemporaryDirectory() as folder, closing(Spool(Path(folder))) as spool:
+            pairs = _sample(train, sizes, config.skip_bad, spool)
+            counts = (_count(train, spool), _count(test, spool))
         return _prompts(recipe, pairs, counts, f"prompts like the first {len(pairs)} rows of {train}{sizes.note}")
     tokens = min(IMAGE_TOKENS, sizes.most / sizes.area)
-    absent = test if train.exists() else train
+    absent = test if is_there(train) else train
     note = (
         f"{absent} is not here: prompts of {tokens:.0f} image and {TEXT_TOKENS} text tokens, {TRAIN} training and "
         f"{TEST} test problems assumed"
@@ -180,15 +183,15 @@ def _settings(path: Path) -> dict[str, Any]:
     return found
 
 
-def _sample(path: Path, sizes: PromptSizes, skip_bad: bool) -> list[tuple[float, float]]:
+def _sample(path: Path, sizes: PromptSizes, skip_bad: bool, spool: Spool) -> list[tuple[float, float]]:
     """Image and text tokens of the first rows of a problem file; with `skip_bad` of those that can be used."""
     found: list[tuple[float, float]] = []
-    rows = read_rows(path)
-    while len(found) < _ROWS:
+    source = open_rows(path, spool)
+    for number, raw in source.raw:
+        if len(found) == _ROWS:
+            break
         try:
-            if (row := next(rows, None)) is None:
-                break
-            found.append(sizes.row(row))
+            found.append(sizes.row(source.read(number, raw)))
         except RowFault:
             if not skip_bad:
                 raise
@@ -197,13 +200,9 @@ def _sample(path: Path, sizes: PromptSizes, skip_bad: bool) -> list[tuple[float,
     return found
 
 
-def _count(path: Path) -> int:
+def _count(path: Path, spool: Spool) -> int:
     """Rows of a problem file."""
-    try:
-        with path.open("rb") as lines:
-            count = sum(1 for line in lines if line.strip())
-    except OSError as error:
-        raise InputError(f"{path}: the file cannot be read ({error.strerror}); give a JSONL file") from error
+    count = count_rows(path, spool)
     if not count:
         raise _no_rows(path)
     return count

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tqdm import tqdm
+import numpy as np
+from numpy.typing import NDArray
 
-from metis_rise.data.picture_hash import Hashes, alike, alike_within, are_alike
+from metis_rise.data.picture_hash import Hashes, alike, alike_within
 from metis_rise.data.survey import Entry, Survey
+from metis_rise.terminal import Loop
 
 # Rows that are compared together with all that are kept.
 _BLOCK = 64
@@ -69,32 +71,21 @@ def _near(group: Sequence[Entry], hashes: Hashes) -> Iterator[Twin]:
     if not group[0].pictures:
         yield from (Twin(entry, group[0]) for entry in group[1:])
         return
-    kept: list[Entry] = []
+    shown = hashes[_varied(np.array([entry.pictures for entry in group]))]
+    kept: list[int] = []
     starts = range(0, len(group), _BLOCK)
-    few = len(starts) == 1 or None
-    for start in tqdm(starts, desc="pictures compared", unit="block", leave=False, delay=2, disable=few):
-        new: list[Entry] = []
-        for entry, candidates in _candidates(group[start : start + _BLOCK], kept, hashes):
-            first = next((each for each in candidates if _all_alike(entry, each, hashes)), None)
-            if first is None:
-                new.append(entry)
-            else:
-                yield Twin(entry, first)
-        kept += new
+    for start in Loop(starts, desc="pictures compared", unit="block") if len(starts) > 1 else starts:
+        block, first = shown[start : start + _BLOCK], dict[int, int]()
+        for row, earlier in alike(block, shown[kept]):
+            first.setdefault(start + row, kept[earlier])
+        for earlier, row in alike_within(block):
+            if start + earlier not in first:
+                first.setdefault(start + row, start + earlier)
+        yield from (Twin(group[row], group[earlier]) for row, earlier in sorted(first.items()))
+        kept += (row for row in range(start, start + len(block)) if row not in first)
 
 
-def _candidates(block: Sequence[Entry], kept: Sequence[Entry], hashes: Hashes) -> Iterator[tuple[Entry, list[Entry]]]:
-    """Each row of `block` with the rows in `kept`, and before it in the block, whose first picture looks alike."""
-    first = hashes[[entry.pictures[0] for entry in block]]
-    found: list[list[Entry]] = [[] for _ in block]
-    if kept:
-        for ours, theirs, _ in alike(first, hashes[[entry.pictures[0] for entry in kept]]):
-            found[ours].append(kept[theirs])
-    for earlier, later, _ in alike_within(first):
-        found[later].append(block[earlier])
-    yield from zip(block, found, strict=True)
-
-
-def _all_alike(first: Entry, second: Entry, hashes: Hashes) -> bool:
-    rest = zip(first.pictures[1:], second.pictures[1:], strict=True)
-    return all(are_alike(hashes[ours], hashes[theirs]) for ours, theirs in rest)
+def _varied(pictures: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pictures [rows, pictures of a row], those first that are the same in the fewest rows: they tell most apart."""
+    different = [len(np.unique(column)) for column in pictures.T]
+    return pictures[:, sorted(range(len(different)), key=lambda column: -different[column])]

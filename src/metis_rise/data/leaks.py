@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from metis_rise.benchmarks import sources
 from metis_rise.benchmarks.base import Benchmark, Item
 from metis_rise.benchmarks.data import load
 from metis_rise.benchmarks.registry import BENCHMARKS, SIX
-from metis_rise.data.picture_hash import alike
-from metis_rise.data.pictures import Gallery, HashingStore
+from metis_rise.data.picture_hash import FORMS, WORDS, alike
+from metis_rise.data.pictures import HashingStore
 from metis_rise.data.survey import Entry, Survey
 from metis_rise.data.texts import digest, normal
 from metis_rise.errors import InputError
+from metis_rise.terminal import Loop
 
 LONG = 30
 """A question of fewer letters, such as "find the value of x", is asked of many pictures, and is no sign by itself."""
@@ -74,7 +73,7 @@ class Checked:
 def find_leaks(found: Survey, folder: Path | None) -> dict[str, Checked]:
     """Each of the six benchmarks, checked if its data file is in `folder`, or in VLMEvalKit's without one."""
     result = {}
-    for name in tqdm(SIX, desc="benchmarks", unit="benchmark", leave=False, delay=2, disable=None):
+    for name in Loop(SIX, desc="benchmarks", unit="benchmark"):
         benchmark = BENCHMARKS[name]
         try:
             result[name] = _against(found, benchmark, folder)
@@ -85,9 +84,9 @@ def find_leaks(found: Survey, folder: Path | None) -> dict[str, Checked]:
 
 def _against(found: Survey, benchmark: Benchmark, folder: Path | None) -> Checked:
     where = folder or sources.default_folder()
-    gallery = Gallery()
-    items = load(benchmark, sources.find(benchmark, where), HashingStore(gallery)).items
-    pictured = _by_picture(found, gallery, items)
+    store = HashingStore()
+    items = load(benchmark, sources.find(benchmark, where, "--benchmarks"), store).items
+    pictured = _by_picture(found, store, items)
     worded = _by_text(items)
     used = _pictures_by_text(found)
     result = Checked(benchmark.title, items=len(items), of=benchmark.known.rows if benchmark.known else 0)
@@ -105,15 +104,17 @@ def _against(found: Survey, benchmark: Benchmark, folder: Path | None) -> Checke
     return result
 
 
-def _by_picture(found: Survey, gallery: Gallery, items: list[Item]) -> Mapping[int, list[Item]]:
+def _by_picture(found: Survey, store: HashingStore, items: list[Item]) -> Mapping[int, list[Item]]:
     """The items that show what looks like one of our pictures, by its number."""
-    holders: defaultdict[int, list[Item]] = defaultdict(list)
+    holders: defaultdict[str, list[Item]] = defaultdict(list)
     for item in items:
         for key in item.problem.images:
-            holders[gallery.number(key)].append(item)
+            holders[key].append(item)
     result: defaultdict[int, list[Item]] = defaultdict(list)
-    for ours, theirs, _ in alike(found.gallery.hashes, gallery.hashes):
-        result[ours] += holders[theirs]
+    theirs = store.hashes.reshape(-1, 1, WORDS)
+    pairs = {(ours, form // FORMS) for ours, form in alike(found.gallery.hashes[:, None], theirs)}
+    for ours, picture in sorted(pairs):
+        result[ours] += holders[store.keys[picture]]
     return result
 
 

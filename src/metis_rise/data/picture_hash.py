@@ -8,15 +8,19 @@ for instance, of one form with other numbers. Measured in docs/data.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
-from tqdm import tqdm
+
+from metis_rise.terminal import Loop
 
 Hashes = NDArray[np.uint64]
-"""[pictures, WORDS]"""
+"""[..., WORDS]"""
+
+_Box = tuple[float, float, float, float]
 
 _FREQUENCIES, _SIDE = 16, 64
 _HALF = _FREQUENCIES**2 // 64
@@ -35,6 +39,16 @@ _GREY = 6
 # How much a pixel of a margin may differ from the corner, of 255.
 _MARGIN = 48
 _BLOCK = 64
+# Pairs that are looked at together.
+_CHUNK = 8192
+
+# Shares of a picture that are cut off at its left, top, right and bottom.
+_CUTS = (
+    *((share, share, share, share) for share in (0.01, 0.02, 0.035, 0.05)),
+    *((0.02 * (side == 0), 0.02 * (side == 1), 0.02 * (side == 2), 0.02 * (side == 3)) for side in range(4)),
+)
+FORMS = 1 + len(_CUTS)
+"""So many hashes a picture has by which copies that were cut are found."""
 
 
 def picture_hash(image: Image.Image) -> NDArray[np.uint64]:
@@ -42,70 +56,117 @@ def picture_hash(image: Image.Image) -> NDArray[np.uint64]:
     grey = image.convert("L")
     whole, box = (0, 0, *image.size), _content(grey)
     signs = [_words(grey), _words(grey.crop(box))]
-    fields = (image.convert("RGB").resize((_FIELDS, _FIELDS), Image.Resampling.LANCZOS, part) for part in (whole, box))
-    return np.concatenate([*signs, *(np.asarray(each, np.uint8).reshape(-1).view(np.uint64) for each in fields)])
+    rgb = image.convert("RGB")
+    return np.concatenate([*signs, *(_fields(rgb, part) for part in (whole, box))])
 
 
-def alike(ours: Hashes, theirs: Hashes) -> Iterator[tuple[int, int, int]]:
-    """Pairs of pictures that look alike: (index in `ours`, index in `theirs`, bits that differ)."""
+def cropped_hashes(image: Image.Image) -> Hashes:
+    """Hashes [FORMS, WORDS] by which copies of a picture are found too that were cut or framed: first its own.
+
+    The others have, in place of what is seen with the margin, what is seen of the picture cut in several ways, and in
+    place of what is seen without, the whole: that is left of a copy when its frame is taken away.
+    """
+    grey, own = image.convert("L"), picture_hash(image)
+    # Small, since so many fields are made of it.
+    rgb = image.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    signs, colours = own[:_HALF], own[2 * _HALF : 2 * _HALF + _COLOURS]
+    boxes = [(x, y, 1 - z, 1 - w) for x, y, z, w in _CUTS]
+    cut = ((_words(grey, _inside(grey, box)), _fields(rgb, _inside(rgb, box))) for box in boxes)
+    return np.stack([own, *(np.concatenate([part, signs, fields, colours]) for part, fields in cut)])
+
+
+def alike(ours: Hashes, theirs: Hashes) -> Iterator[tuple[int, int]]:
+    """Rows that look alike, their pictures one by one: (index in `ours`, index in `theirs`), in order.
+
+    Args:
+        ours: [rows, pictures, WORDS].
+        theirs: as `ours`, of as many pictures.
+    """
     for start in _starts(ours):
-        yield from _pairs(ours, theirs, start, 0)
+        for row, column in _pairs(ours[start : start + _BLOCK], theirs):
+            yield start + row, column
 
 
-def alike_within(hashes: Hashes) -> Iterator[tuple[int, int, int]]:
-    """Pairs of different rows of `hashes` that look alike: (index, a larger index, bits that differ)."""
+def alike_within(hashes: Hashes) -> Iterator[tuple[int, int]]:
+    """Pairs of different rows of `hashes` [rows, pictures, WORDS] that look alike: (index, larger index), in order."""
     for start in _starts(hashes):
-        for first, second, bits in _pairs(hashes, hashes, start, start):
-            if first < second:
-                yield first, second, bits
+        for row, column in _pairs(hashes[start : start + _BLOCK], hashes[start:]):
+            if row < column:
+                yield start + row, start + column
 
 
 def are_alike(first: Hashes, second: Hashes) -> bool:
     """Whether two pictures look alike, by their hashes [WORDS]."""
-    return next(alike(first[None], second[None]), None) is not None
+    return next(alike(first[None, None], second[None, None]), None) is not None
 
 
-def _starts(ours: Hashes) -> Iterator[int]:
-    few = len(ours) <= _BLOCK
-    bar = tqdm(total=len(ours), desc="pictures compared", unit="picture", leave=False, delay=2, disable=few or None)
-    with bar:
-        for start in range(0, len(ours), _BLOCK):
-            yield start
-            bar.update(_BLOCK)
+def _starts(ours: Hashes) -> Iterable[int]:
+    starts = range(0, len(ours), _BLOCK)
+    return Loop(starts, desc="pictures compared", unit="block") if len(starts) > 1 else starts
 
 
-def _pairs(ours: Hashes, theirs: Hashes, start: int, after: int) -> Iterator[tuple[int, int, int]]:
-    """The pairs of a block of `ours` that begins at `start`, and of `theirs` from `after` on."""
-    least: dict[tuple[int, int], int] = {}
+def _pairs(ours: Hashes, theirs: Hashes) -> Iterator[tuple[int, int]]:
+    """The pairs of a block of `ours` and all of `theirs`, by row, then by column."""
+    rows, columns = _perhaps(ours[:, 0], theirs[:, 0])
+    for start in range(0, len(rows), _CHUNK):
+        row, column = rows[start : start + _CHUNK], columns[start : start + _CHUNK]
+        for same in (_same_signs, _same_colours):
+            for picture in range(ours.shape[1]):
+                kept = same(ours[row, picture], theirs[column, picture])
+                row, column = row[kept], column[kept]
+        yield from zip(row.tolist(), column.tolist(), strict=True)
+
+
+def _perhaps(ours: Hashes, theirs: Hashes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the pairs of [rows, WORDS] and [columns, WORDS] that half of the signs do not tell apart."""
+    found = np.zeros((len(ours), len(theirs)), np.bool_)
     for first in (0, _HALF):
-        for row, column, bits in _close(ours[start : start + _BLOCK], theirs[after:], slice(first, first + _HALF)):
-            least[row, column] = min(bits, least.get((row, column), bits))
-    for (row, column), bits in sorted(least.items()):
-        if _same_colours(ours[start + row], theirs[after + column]):
-            yield start + row, after + column, bits
+        some = sum(np.bitwise_count(ours[:, None, word] ^ theirs[None, :, word]) for word in (first, first + 1))
+        found |= np.asarray(some) <= ALIKE
+    rows, columns = np.nonzero(found)
+    return rows, columns
 
 
-def _close(ours: Hashes, theirs: Hashes, words: slice) -> Iterator[tuple[int, int, int]]:
-    """(row, column, bits) of the pairs that differ by at most `ALIKE` bits in some words."""
-    # Two words show of nearly all pairs that they differ by more.
-    some = sum(np.bitwise_count(ours[:, None, word] ^ theirs[None, :, word]) for word in (words.start, words.start + 1))
-    rows, columns = np.nonzero(np.asarray(some) <= ALIKE)
-    bits = np.bitwise_count(ours[rows, words] ^ theirs[columns, words]).sum(axis=1)
-    close = bits <= ALIKE
-    yield from zip(rows[close].tolist(), columns[close].tolist(), bits[close].tolist(), strict=True)
+def _same_signs(first: Hashes, second: Hashes) -> NDArray[np.bool_]:
+    """Of pairs [pairs, WORDS], whether few signs differ, with margins or without."""
+    bits = np.bitwise_count(first[:, : 2 * _HALF] ^ second[:, : 2 * _HALF]).reshape(-1, 2, _HALF)
+    few: NDArray[np.bool_] = (bits.sum(axis=2) <= ALIKE).any(axis=1)
+    return few
 
 
-def _same_colours(first: Hashes, second: Hashes) -> bool:
-    """Whether mean colours are nearly the same, with margins or without; in grey where one picture has no others."""
-    pair = np.stack([first, second])[:, 2 * _HALF :].copy().view(np.uint8).reshape(2, 2, -1, 3).astype(np.int16)
-    without = (np.ptp(pair, axis=3) <= _GREY).all(axis=(1, 2))
-    seen = pair @ _LUMINANCE if without.any() else pair
-    apart = np.abs(seen[0] - seen[1]).reshape(2, -1).max(axis=1)
-    return bool(apart.min() <= NEARLY)
+def _same_colours(first: Hashes, second: Hashes) -> NDArray[np.bool_]:
+    """Of pairs [pairs, WORDS], whether mean colours are nearly the same, with margins or without.
+
+    In grey where one picture has no other colours.
+    """
+    pair = np.stack([first, second])[..., 2 * _HALF :].copy().view(np.uint8).astype(np.int16)
+    colours = pair.reshape(2, len(first), 2, _FIELDS**2, 3)
+    without = (np.ptp(colours, axis=4) <= _GREY).all(axis=(2, 3)).any(axis=0)
+    apart = np.where(without, _apart(colours @ _LUMINANCE), _apart(colours))
+    near: NDArray[np.bool_] = apart <= NEARLY
+    return near
 
 
-def _words(grey: Image.Image) -> NDArray[np.uint64]:
-    pixels = np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), np.float64)
+def _apart(colours: NDArray[Any]) -> NDArray[Any]:
+    """How far the colours [2, pairs, 2, ...] of pairs lie apart, with margins or without."""
+    apart = np.abs(colours[0] - colours[1])
+    least: NDArray[Any] = apart.max(axis=tuple(range(2, apart.ndim)), initial=0).min(axis=1)
+    return least
+
+
+def _inside(image: Image.Image, box: _Box) -> _Box:
+    """A box given in shares of a picture, in its pixels."""
+    left, top, right, bottom = box
+    return left * image.width, top * image.height, right * image.width, bottom * image.height
+
+
+def _fields(rgb: Image.Image, box: _Box) -> NDArray[np.uint64]:
+    mean = rgb.resize((_FIELDS, _FIELDS), Image.Resampling.LANCZOS, box)
+    return np.asarray(mean, np.uint8).reshape(-1).view(np.uint64)
+
+
+def _words(grey: Image.Image, box: _Box | None = None) -> NDArray[np.uint64]:
+    pixels = np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS, box), np.float64)
     low = _BASIS @ pixels @ _BASIS.T
     return np.packbits(low > np.median(low)).view(np.uint64)
 

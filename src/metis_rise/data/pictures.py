@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metis_rise.crew.crew import cores
-from metis_rise.data.picture_hash import WORDS, Hashes, picture_hash
+from metis_rise.data.picture_hash import FORMS, WORDS, Hashes, cropped_hashes, picture_hash
 from metis_rise.problems.images import ImageError, ImageStore, decode_upright, read_picture
 from metis_rise.problems.storing import Stored
 
@@ -87,19 +87,28 @@ class Looker:
 
 
 class HashingStore(ImageStore):
-    """Takes pictures as a store does, and keeps what they look like in place of them."""
+    """Takes pictures as a store does, and keeps what they look like, whole and cut, in place of them."""
 
-    def __init__(self, gallery: Gallery) -> None:
+    def __init__(self) -> None:
         """The folder is never made."""
         super().__init__(Path("never-written"))
-        self._gallery = gallery
+        self.keys: list[str] = []
+        self._known: set[str] = set()
+        self._words = array("Q")
 
     def put(self, data: bytes, source: Path | None = None) -> str:
         """The key of the picture. Raises ImageError as a store does."""
         key = hashlib.sha256(data).hexdigest()
-        image = decode_upright(data)
-        self._gallery.add(key, image.size, picture_hash(image))
+        if key not in self._known:
+            self._words.extend(cropped_hashes(decode_upright(data)).reshape(-1).tolist())
+            self._known.add(key)
+            self.keys.append(key)
         return key
+
+    @property
+    def hashes(self) -> Hashes:
+        """[pictures, FORMS, WORDS], in the order of `keys`."""
+        return np.array(self._words, np.uint64).reshape(-1, FORMS, WORDS)
 
 
 def _look(path: Path) -> _Look:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from tqdm import tqdm
-
 from metis_rise.data.pictures import Gallery, Looker
 from metis_rise.data.texts import digest, normal
 from metis_rise.errors import InputError
@@ -20,6 +18,7 @@ from metis_rise.problems.prompt import option_lines
 from metis_rise.problems.reader import Draft, draft_row, stored_keys
 from metis_rise.problems.row import RowFault
 from metis_rise.problems.sources import Spool
+from metis_rise.terminal import Loop
 from metis_rise.types import Problem
 from metis_rise.verifier.gold import check_gold
 
@@ -102,9 +101,7 @@ def drafts_of(found: Survey, spool: Spool) -> Iterator[Draft]:
     """The rows whose fields can be used; the others are counted in `found`."""
     numbers: dict[str, int] = {}
     source = open_rows(found.path, spool)
-    for number, raw in tqdm(
-        source.raw, desc=f"rows of {found.path.name}", unit="row", leave=False, delay=2, disable=None
-    ):
+    for number, raw in Loop(source.raw, desc=f"rows of {found.path.name}", unit="row"):
         found.rows += 1
         try:
             draft = draft_row(source.read(number, raw), check_gold, numbers)

@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from metis_rise.evaluation.board.scores import Score as BenchmarkScore
 from metis_rise.evaluation.board.scores import read_scores
 from metis_rise.journal import write_atomic
+from metis_rise.policy.card import LOADING
 from metis_rise.problems.prompt import PROMPT_FILE
 from metis_rise.report.data import ARMS, RunData, Score, load_run
 from metis_rise.report.text import interval, mode_label, percent
@@ -19,14 +20,7 @@ from metis_rise.run import round_name
 from metis_rise.types import Bucket
 
 _TITLES = {"rl": "after reinforcement learning", "rise": "after reinforcement learning and targeted fine-tuning"}
-_LOAD = """\
-```python
-from transformers import AutoProcessor, {kind}
-
-model = {kind}.from_pretrained("THIS_FOLDER", dtype="auto")
-processor = AutoProcessor.from_pretrained("THIS_FOLDER")
-```
-
+_USE = """\
 `rise ask THIS_FOLDER picture.png "QUESTION"` asks it, `rise serve THIS_FOLDER` serves it with vLLM, and
 `rise eval THIS_FOLDER --benchmark BENCHMARK` scores it."""
 
@@ -55,7 +49,8 @@ def card(run: RunData, arm: str, folder: Path) -> str:
         *_training(run, arm),
         *_data(run),
         "## Use",
-        _LOAD.format(kind=_kind(folder)),
+        LOADING.format(kind=_kind(folder)),
+        _USE,
         *_prompt(folder),
         "## Licence",
         "The licence of the base model applies, and what the training data's licences ask for.",
@@ -133,7 +128,7 @@ def _training(run: RunData, arm: str) -> Iterator[str]:
     rows = [("base", f"`{_line(_base(run))}`"), ("reinforcement learning", _rl_sentence(rl))]
     if arm == "rise":
         phases = run.stages["5-sft"].phases
-        rows += [(f"fine-tuning, {_line(p['name'])}", f"{p['examples']} examples, {p['steps']} steps") for p in phases]
+        rows += [(f"fine-tuning, {_line(phase['name'])}", _sft_sentence(phase)) for phase in phases]
         rows += [("rounds", str(len(run.later_rounds) + 1))]
     rows += [("vision tower", "frozen" if model.get("freeze_vision") else "trained")]
     rows += [("packages", ", ".join(f"{n} {v}" for n, v in _packages(run).items()))]
@@ -149,6 +144,12 @@ def _rl_sentence(rl: Mapping[str, Any]) -> str:
         f"{rl['objective']}, {rl['steps']} steps of {rl['prompts_per_step']} problems, {rl['group_size']} completions "
         f"each, learning rate {rl['learning_rate']:g}, KL weight {rl['kl_weight']:g}"
     )
+
+
+def _sft_sentence(phase: Mapping[str, Any]) -> str:
+    # A stage of the curriculum that had no examples was skipped, and says no steps.
+    said = [f"{phase['examples']} examples", *([f"{phase['replay']} replayed"] if phase.get("replay") else [])]
+    return ", ".join([*said, f"{phase['steps']} steps" if "steps" in phase else "skipped"])
 
 
 def _data(run: RunData) -> Iterator[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 import torch
 import typer
 from rich.console import Console
-from tqdm import tqdm
 
 from metis_rise.benchmarks.base import Benchmark, Protocol, Style
 from metis_rise.benchmarks.choice import chosen, mean_of_six, why_no_mean
@@ -39,6 +37,7 @@ from metis_rise.lock import locked
 from metis_rise.policy.loading import find_folder
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import PROMPT_FILE
+from metis_rise.terminal import say
 
 Files = Mapping[Benchmark, Path | None]
 """Which benchmarks, and the data file of each."""
@@ -142,7 +141,7 @@ def _check_protocol(files: Files, protocol: Protocol) -> None:
 
 
 def _note(text: str) -> None:
-    tqdm.write(f"warning: {text}", file=sys.stderr)
+    say(f"warning: {text}", warning=True, aside=True)
 
 
 def _show_end(name: str, out: Path, rows: Rows, console: Console) -> None:

@@ -66,7 +66,7 @@ class Evaluation:
         running = Running(benchmark, items)
         total = len(items) * samples
         done = total - sum(len(missing) for _, missing in wanted)
-        title = f"{self.name} {benchmark.title}"
+        title = f"{benchmark.title} {self.name}"
         with Bar(total=total, initial=done, desc=title, unit="answer") as bar:
             for some in self.sampler.answers(benchmark.name, wanted):
                 answers.add(some)

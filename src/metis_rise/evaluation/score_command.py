@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
-
-from tqdm import tqdm
 
 from metis_rise.benchmarks.base import Protocol
 from metis_rise.evaluation.judging import Judge
 from metis_rise.evaluation.score_file import score_file
 from metis_rise.recipe import JudgeConfig
+from metis_rise.terminal import say
 
 
 def score_predictions(
@@ -44,4 +42,4 @@ def score_predictions(
 
 
 def _note(text: str) -> None:
-    tqdm.write(f"warning: {text}", file=sys.stderr)
+    say(f"warning: {text}", warning=True, aside=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
-from tqdm import tqdm
 
 from metis_rise.benchmarks import registry, sources
 from metis_rise.benchmarks.base import Benchmark, Item, Protocol
@@ -22,6 +20,7 @@ from metis_rise.benchmarks.scoring import Judging, Scores, has_own_rules, score,
 from metis_rise.errors import InputError
 from metis_rise.evaluation.show import show_result
 from metis_rise.journal import write_jsonl
+from metis_rise.terminal import say
 
 
 def score_file(
@@ -129,7 +128,7 @@ def _record(predicted: PredictionFile, data: _Data, protocol: Protocol | None, j
     told = predicted.record.data_md5
     if told is not None and told != data.md5:
         note = f"note: {predicted.path}: answers to data with the MD5 {told}, scored with data of MD5 {data.md5}"
-        tqdm.write(note, file=sys.stderr)
+        say(note, aside=True)
     return replace(
         predicted.record,
         protocol=GIVEN if protocol is None else protocol.value,

@@ -12,7 +12,7 @@ from metis_rise.benchmarks.data import Data
 from metis_rise.benchmarks.evaluation_folder import SCORE, Answer
 from metis_rise.benchmarks.protocol import ProtocolRecord
 from metis_rise.evaluation.asking import Asking, Wanted, system_text
-from metis_rise.evaluation.command import evaluated
+from metis_rise.evaluation.command import Files, evaluated
 from metis_rise.evaluation.options import Options
 from metis_rise.evaluation.samplers import answers_of, recorded
 from metis_rise.evaluation.targets import Target, of_run
@@ -22,6 +22,7 @@ from metis_rise.policy.loading import find_folder
 from metis_rise.report.html import refresh_report
 from metis_rise.stages.serving import drop_served
 from metis_rise.stages.workshop import Bench, Workshop, sample_whole
+from metis_rise.terminal import stage_view
 
 
 def run(shop: Workshop) -> None:
@@ -30,6 +31,12 @@ def run(shop: Workshop) -> None:
     if not config.benchmarks:
         return
     files = chosen(config.benchmarks, None if config.data is None else Path(config.data).expanduser())
+    with stage_view(f"{shop.run.path.name}: benchmarks"):
+        _score(shop, files)
+    drop_served(shop.run)
+
+
+def _score(shop: Workshop, files: Files) -> None:
     known: dict[str, Data] = {}
     for target in of_run(shop.run, Options()):
         left = {b: file for b, file in files.items() if not (target.out / b.name / SCORE).exists()}
@@ -42,7 +49,6 @@ def run(shop: Workshop) -> None:
             title = f"{target.arm} on {result.benchmark.title}"
             shop.run.log(f"{title}: {score} ({result.figures.n} rows; {result.record.line()})")
             refresh_report(shop.run)
-    drop_served(shop.run)
 
 
 def _sampler(shop: Workshop, target: Target) -> BenchSampler:

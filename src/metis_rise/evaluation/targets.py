@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from tqdm import tqdm
 
 from metis_rise.benchmarks.evaluation_folder import IMAGES
 from metis_rise.errors import InputError
@@ -19,6 +16,7 @@ from metis_rise.recipe import Recipe
 from metis_rise.run import Run, read_jsonl
 from metis_rise.run_format import read_format
 from metis_rise.stages.workshop import MODEL_FOLDER
+from metis_rise.terminal import say
 
 EVALUATIONS = Path("evals")
 BENCHMARKS = "benchmarks"
@@ -80,7 +78,7 @@ def of_run(run: Run, options: Options) -> list[Target]:
         if turn.is_done(stage):
             models[arm] = str(turn.stage(stage).path / MODEL_FOLDER)
         else:
-            tqdm.write(f"note: {run.path} has no {arm} model yet: its stage {stage} is not done", file=sys.stderr)
+            say(f"note: {run.path} has no {arm} model yet: its stage {stage} is not done", aside=True)
     name = run.path.resolve().name
     return [Target(f"{name}-{arm}", model, out / arm, out / IMAGES, options, arm) for arm, model in models.items()]
 

@@ -96,6 +96,9 @@ def _gold(raw: Row, chat: Chat | None, solution: str | None, choices: list[str] 
     for value in (record.get("answer"), record.get("ground_truth"), model.get("ground_truth")):
         # verl takes a list of answers; one of one is an answer.
         single: Any = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if isinstance(single, float) and not math.isfinite(single):
+            # What pandas writes for a number that is missing.
+            continue
         if isinstance(single, str | int | float) and not isinstance(single, bool) and str(single).strip():
             return single
         if value not in (None, "", []):
@@ -132,8 +135,7 @@ def _answer_type(
     named = _text(record.get("answer_type")) or _text(extra.get("answer_type"))
     if named and (known_type(named) is not AnswerType.TEXT or not choices):
         return named
-    texts = None if choices is None else [str(choice) for choice in choices]
-    return infer_type(str(gold), texts).value
+    return (AnswerType.CHOICE if choices else infer_type(str(gold))).value
 
 
 def _meta(record: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

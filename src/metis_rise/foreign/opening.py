@@ -43,6 +43,18 @@ def open_rows(path: Path, spool: Spool) -> RowSource:
     return _open_lines(path, spool)
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is what `open_rows` would open, or something of that name that it would refuse."""
+    return path.exists() or bool(_WILD.intersection(path.name) and any(path.parent.glob(path.name)))
+
+
+def count_rows(path: Path, spool: Spool) -> int:
+    """How many rows a problem file has, bad ones too: of parquet by its footer. Raises InputError as `open_rows`."""
+    if path.suffix == ".parquet" and not path.is_dir():
+        return tables.count_parquet(_matching(path))
+    return sum(1 for _ in open_rows(path, spool).raw)
+
+
 def _open_folder(folder: Path, spool: Spool) -> RowSource:
     if (folder / "dataset_dict.json").is_file():
         names = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))

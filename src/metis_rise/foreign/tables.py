@@ -21,19 +21,26 @@ _INSTALL = "pip install 'metis-rise[data]'"
 
 def parquet_rows(files: Sequence[Path]) -> Iterator[TableRow]:
     """The rows of parquet files. Raises InputError for a file that is none, and without pyarrow."""
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise InputError(f"{files[0]}: parquet files need pyarrow: {_INSTALL}") from error
+    parquet, fault = _pyarrow(files[0])
     for path in files:
         # Read in pieces: a file may be one group of rows, which would be held in memory as a whole.
         with (
-            _named(path, "parquet", ArrowException),
+            _named(path, "parquet", fault),
             parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
         ):
             batches = file.iter_batches(batch_size=AT_ONCE, use_threads=False)
             for number, record in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
                 yield number, (path, record)
+
+
+def count_parquet(files: Sequence[Path]) -> int:
+    """The number of rows in parquet files, by what is written at their ends. Raises InputError as `parquet_rows`."""
+    parquet, fault = _pyarrow(files[0])
+    rows = 0
+    for path in files:
+        with _named(path, "parquet", fault):
+            rows += int(parquet.read_metadata(path).num_rows)
+    return rows
 
 
 def saved_rows(folder: Path) -> Iterator[TableRow]:
@@ -48,6 +55,15 @@ def saved_rows(folder: Path) -> Iterator[TableRow]:
         batches = datasets.load_from_disk(str(folder)).with_format("arrow").iter(AT_ONCE)
         for number, record in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
             yield number, (folder, record)
+
+
+def _pyarrow(path: Path) -> tuple[Any, type[Exception]]:
+    """The module that reads parquet files, and what it raises."""
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise InputError(f"{path}: parquet files need pyarrow: {_INSTALL}") from error
+    return parquet, ArrowException
 
 
 @contextmanager

@@ -8,16 +8,15 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from metis_rise.look.compare import Comparison, compare_runs
 from metis_rise.look.paired import Paired
-from metis_rise.look.plain import one_line
 from metis_rise.report.benchmarks import BenchmarkScore
 from metis_rise.report.data import ARMS, MODES, STAGES, Score
 from metis_rise.report.text import NONE, duration
+from metis_rise.terminal.plain import one_line
 
 
 def print_comparison(first: Path, second: Path, console: Console, *, as_json: bool = False) -> None:
@@ -28,19 +27,25 @@ def print_comparison(first: Path, second: Path, console: Console, *, as_json: bo
         return
     console.print(Text(f"A: {first}\nB: {second}", style="bold"), soft_wrap=True)
     if table := _scores(found):
-        console.print(Padding(table, (0, 0, 1, 0)))
-        console.print(Padding(_what_was_tested(found), (0, 0, 1, 0)))
-    tables = [_differences("settings that differ", found.settings)]
+        _print_part("accuracy in percent, 95 % interval", table, console)
+        console.print(_what_was_tested(found))
+    _print_part("settings that differ", _differences(found.settings), console)
     if found.environment:
-        tables.append(_differences("computed with", found.environment))
-    for each in (*tables, _seconds(found)):
-        console.print(Padding(each, (0, 0, 1, 0)))
+        _print_part("computed with", _differences(found.environment), console)
+    _print_part("time", _seconds(found), console)
+
+
+def _print_part(title: str, table: Table | None, console: Console) -> None:
+    # Not as the table's own title, which is broken to the width of a narrow table.
+    console.print(Text(f"\n{title}{': none' if table is None else ''}", style="bold"))
+    if table is not None:
+        console.print(table)
 
 
 def _scores(found: Comparison) -> Table | None:
     if not found.scores and not found.benchmarks:
         return None
-    table = _table("accuracy in percent, 95 % interval")
+    table = _table()
     table.collapse_padding = True
     for name in ("", "A", "B", "B - A", "p"):
         table.add_column(name, no_wrap=True, justify="left" if not name else "right")
@@ -102,10 +107,10 @@ def _what_was_tested(found: Comparison) -> Text:
     return Text(said, style="dim")
 
 
-def _differences(title: str, pairs: Mapping[str, tuple[str, str]]) -> Table | Text:
+def _differences(pairs: Mapping[str, tuple[str, str]]) -> Table | None:
     if not pairs:
-        return Text(f"{title}: none", style="bold")
-    table = _table(title)
+        return None
+    table = _table()
     for name in ("", "A", "B"):
         table.add_column(name, overflow="fold")
     for key, (first, second) in pairs.items():
@@ -114,7 +119,7 @@ def _differences(title: str, pairs: Mapping[str, tuple[str, str]]) -> Table | Te
 
 
 def _seconds(found: Comparison) -> Table:
-    table = _table("time")
+    table = _table()
     for name in ("stage", "A", "B"):
         table.add_column(name, justify="left" if name == "stage" else "right", no_wrap=True)
     for stage, (first, second) in found.seconds.items():
@@ -122,8 +127,6 @@ def _seconds(found: Comparison) -> Table:
     return table
 
 
-def _table(title: str) -> Table:
+def _table() -> Table:
     # Without edges, so that three intervals and p fit into 80 columns.
-    return Table(
-        title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, show_edge=False
-    )
+    return Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)

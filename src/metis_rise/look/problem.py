@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from metis_rise.run import round_name
 from metis_rise.types import Problem, Trajectory
 
 _MOST_NAMED = 6
+_MOST_COMPARED = 2000
+_PARTS = re.compile(r"[^a-z0-9]+")
 _JOURNAL = "trajectories-0000.jsonl"
 _TAUGHT = {"3-distill": "taught, self-distilled", "4-expert": "taught, by an expert"}
 
@@ -87,8 +90,21 @@ def _problem(data: RunData, name: str) -> tuple[str, Problem]:
     if parts:
         more = f" and {len(parts) - _MOST_NAMED} more" if len(parts) > _MOST_NAMED else ""
         raise InputError(f"{name!r} is a part of {len(parts)} ids: {', '.join(parts[:_MOST_NAMED])}{more}; give more")
-    near = get_close_matches(name, known, n=3) or list(known)[:3]
-    raise InputError(f"{data.path}: no problem {name!r}; there are {', '.join(near)} and others in its problems folder")
+    likely = near(name, known)
+    raise InputError(f"{data.path}: no problem {name!r}; there are {', '.join(likely)} and others in its problems folder")
+
+
+def near(name: str, ids: Iterable[str]) -> list[str]:
+    """Three ids that share most parts with `name`, in whatever order, the most alike first."""
+    wanted = set(_PARTS.split(name.lower()))
+    shared = {key: len(wanted & set(_PARTS.split(key.lower()))) for key in ids}
+    most = max(shared.values())
+    likely = [key for key, count in shared.items() if count == most][:_MOST_COMPARED]
+    return sorted(likely, key=lambda key: -SequenceMatcher(None, _ordered(name), _ordered(key)).ratio())[:3]
+
+
+def _ordered(name: str) -> str:
+    return "-".join(sorted(_PARTS.split(name.lower())))
 
 
 def _standings(data: RunData, key: str) -> Iterator[tuple[str, float]]:

@@ -75,7 +75,7 @@ def _sft(data: RunData, run: Run, folder: Path) -> Progress | None:
 def _evaluate(data: RunData, run: Run, folder: Path) -> Progress:
     modes = [mode for mode in MODES if _setting(data, "evaluate", mode) is not False]
     files = [folder / f"{arm}-{mode}.jsonl" for arm in ARMS for mode in modes]
-    return Progress(sum(file.exists() for file in files), len(files), "set of answers")
+    return Progress(sum(file.exists() for file in files), len(files), "answer set")
 
 
 _READERS: Mapping[str, Callable[[RunData, Run, Path], Progress | None]] = {

@@ -9,14 +9,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.padding import Padding
 from rich.rule import Rule
+from rich.table import Table
 from rich.text import Text
 
 from metis_rise.errors import InputError
 from metis_rise.look.picture import Way, draw, way_of
-from metis_rise.look.plain import one_line, plain
 from metis_rise.look.problem import Answers, Found, find
 from metis_rise.problems.images import ImageStore
 from metis_rise.report.text import percent
+from metis_rise.terminal.plain import one_line, plain
 from metis_rise.types import Problem, Trajectory
 
 _LINES = 12
@@ -83,7 +84,7 @@ def _print_answers(answers: Answers, console: Console, *, every: bool) -> None:
     console.print(Rule(Text(title, style="bold cyan"), align="left", style="dim"))
     for each in shown:
         console.print(_verdict(each))
-        console.print(Padding(_text(each.text, None if every else _LINES), (0, 0, 0, 2)))
+        console.print(Padding(_text(each.text, None if every else _LINES), (0, 0, 0, 2), expand=False))
 
 
 def _examples(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
@@ -92,15 +93,19 @@ def _examples(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
     return [found[right] for right in (True, False) if right in found]
 
 
-def _verdict(t: Trajectory) -> Text:
+def _verdict(t: Trajectory) -> Table:
     said = [f"sample {t.sample}", f"weights {t.weights_version}", f"ended by {t.stop.value}"]
     if t.verdict is not None:
         answer = "no answer" if t.verdict.extracted is None else f"answered {one_line(t.verdict.extracted, 40)}"
         form = "" if t.verdict.well_formed else "not well formed"
         reason = one_line(t.verdict.reason, 120)
         said = [part for part in (answer, form, reason, *said) if part]
-    sign = ("✓ right", "bold green") if t.strict else ("✗ wrong", "bold red")
-    return Text.assemble(sign, (f"  {', '.join(said)}", "dim"))
+    sign = Text("✓ right", style="bold green") if t.strict else Text("✗ wrong", style="bold red")
+    row = Table.grid(padding=(0, 2))
+    row.add_column(no_wrap=True)
+    row.add_column()
+    row.add_row(sign, Text(", ".join(said), style="dim"))
+    return row
 
 
 def _text(text: str, most: int | None) -> Text:

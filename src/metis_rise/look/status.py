@@ -17,12 +17,12 @@ from rich.text import Text
 
 from metis_rise.errors import InputError
 from metis_rise.lock import Holder, holder_of
-from metis_rise.look.plain import one_line, plain
 from metis_rise.look.progress import Progress, progress
 from metis_rise.report.data import STAGES, RunData, StageRecord, load_run
 from metis_rise.report.terminal import arms_table
 from metis_rise.report.text import duration, number
 from metis_rise.run import Run, round_name
+from metis_rise.terminal.plain import one_line, plain
 
 _MARKS = {"done": ("●", "green"), "unfinished": ("◐", "cyan"), "not started": ("○", "dim")}
 _LAST_STAGE = "6-evaluate"

@@ -17,6 +17,7 @@ from metis_rise.policy import lora as adapters
 from metis_rise.policy.adapter_folder import base_name, write_adapter_folder
 from metis_rise.policy.attention import install
 from metis_rise.policy.backends import choose
+from metis_rise.policy.card import write_card
 from metis_rise.policy.cutting import Cut, cut
 from metis_rise.policy.families import check_config
 from metis_rise.policy.features import FeatureCache, Picture, distinct_pictures, encode_pictures, join_features
@@ -26,7 +27,7 @@ from metis_rise.policy.processor import load_processor, side_files
 from metis_rise.policy.prompt import Prompt, prompt_of
 from metis_rise.policy.recompute import recompute_layers
 from metis_rise.policy.token_ids import banned_ids, end_ids
-from metis_rise.policy.writing import write_card, write_model, write_processor
+from metis_rise.policy.writing import write_model, write_processor
 from metis_rise.problems.prompt import PROMPT_FILE
 from metis_rise.recipe.model import LoraConfig
 
@@ -292,7 +293,7 @@ class Policy:
         state = self.model.state_dict() if self.lora is None else adapters.merged_state(self.model, stored)
         write_model(target, self.model, state, stored)
         write_processor(target, self.processor, self._files)
-        write_card(target, self.model, self.system)
+        write_card(target, type(self.model).__name__, self.system)
         if self.lora is not None:
             write_adapter_folder(target, adapters.adapter_values(self.model), self.lora, self.base)
 

@@ -14,27 +14,6 @@ from transformers.core_model_loading import revert_weight_conversion
 from metis_rise.policy.families import read_json
 from metis_rise.policy.loading import no_bars
 
-# What a folder says of itself on a model hub.
-CARD = """\
----
-library_name: transformers
-pipeline_tag: image-text-to-text
-tags: [metis-rise]
----
-
-A vision-language model trained with Metis-RISE: reinforcement learning, then fine-tuning on what it could not solve.
-The licence of the model that it was trained from applies.
-
-```python
-from transformers import AutoProcessor, {kind}
-
-model = {kind}.from_pretrained("THIS_FOLDER", dtype="auto")
-processor = AutoProcessor.from_pretrained("THIS_FOLDER")
-```
-
-The system prompt that it was trained with: {prompt}.
-"""
-
 
 def write_model(target: Path, model: Any, state: dict[str, Tensor], dtype: torch.dtype) -> None:
     """Write config.json, generation_config.json and the tensors of `state` as `dtype`.
@@ -67,13 +46,6 @@ def write_processor(target: Path, processor: Any, files: Mapping[str, Any]) -> N
     (target / "chat_template.jinja").write_text(processor.chat_template, encoding="utf-8")
     for name, content in files.items():
         _write_json(target / name, content)
-
-
-def write_card(target: Path, model: Any, system: str | None) -> None:
-    """Write README.md: what the model is and how it is loaded; `system` is the prompt it was trained with."""
-    prompt = "the chat template's own" if system is None else "in `metis_rise.json`"
-    text = CARD.format(kind=type(model).__name__, prompt=prompt)
-    (target / "README.md").write_text(text, encoding="utf-8")
 
 
 def _note_dtype(target: Path, dtype: torch.dtype) -> None:

@@ -8,8 +8,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from metis_rise.errors import InputError
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.prompt import arrange
@@ -17,10 +15,8 @@ from metis_rise.problems.row import Row, RowFault
 from metis_rise.problems.sources import Opener, Spool, jsonl_source
 from metis_rise.problems.storing import Stored, store_files
 from metis_rise.run import read_jsonl, write_jsonl
+from metis_rise.terminal import Loop
 from metis_rise.types import AnswerType, Problem
-
-PROGRESS_FROM = 500
-"""Rows from which reading shows a progress bar."""
 
 SHOWN_FAULTS = 5
 """So many of a file's bad rows are named; the others are counted."""
@@ -122,7 +118,7 @@ def _read(
     drafts: dict[str, Draft] = {}
     numbers: dict[str, int] = {}
     source = opener(path, spool)
-    for number, raw in tqdm(source.raw, desc=f"rows of {path.name}", unit="row", leave=False, delay=2):
+    for number, raw in Loop(source.raw, desc=f"rows of {path.name}", unit="row"):
         rows += 1
         with faults.caught():
             draft = draft_row(source.read(number, raw), check_gold, numbers)
@@ -178,17 +174,17 @@ def draft_row(row: Row, check_gold: GoldCheck | None, earlier: Mapping[str, int]
 def _store_pictures(drafts: Iterable[Draft], store: ImageStore, name: str) -> dict[Path, Stored]:
     """What became of each picture file, once for each; `name` is for the progress bar."""
     files = list(dict.fromkeys(path for draft in drafts for path in draft.pictures))
-    few = len(files) <= PROGRESS_FROM
-    bar = tqdm(store_files(store, files), desc=f"pictures of {name}", total=len(files), unit="picture", disable=few)
+    bar = Loop(store_files(store, files), desc=f"pictures of {name}", total=len(files), unit="picture")
     return dict(zip(files, bar, strict=True))
 
 
 def stored_keys(draft: Draft, stored: Mapping[Path, Stored]) -> tuple[str, ...]:
     """The store's keys of a draft's pictures. Raises RowFault for one that could not be stored."""
     for path in draft.pictures:
+        name = f"its image {draft.row.images().index(path) + 1}" if Spool.holds(path) else f"image file {path}"
         if stored[path].unreadable:
-            what = f"image file {path} cannot be read ({stored[path].unreadable})"
+            what = f"{name} cannot be read ({stored[path].unreadable})"
             raise draft.row.fault(what, "mend it", "image cannot be read")
         if stored[path].broken:
-            raise draft.row.fault(f"image file {path}", stored[path].broken, "image cannot be decoded")
+            raise draft.row.fault(name, stored[path].broken, "image cannot be decoded")
     return tuple(stored[path].key for path in draft.pictures)

@@ -15,6 +15,7 @@ from metis_rise.errors import InputError
 from metis_rise.json_text import parse_json
 from metis_rise.problems.row import Row
 
+_SPOOL = ".spool-"
 # Some editors begin a UTF-8 file with it.
 _MARK = b"\xef\xbb\xbf"
 
@@ -42,7 +43,7 @@ class Spool:
         """The file that now holds `data`, under the hash of it."""
         if self._folder is None:
             self._beside.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=".spool-", dir=self._beside))
+            self._folder = Path(tempfile.mkdtemp(prefix=_SPOOL, dir=self._beside))
         path = self._folder / hashlib.sha256(data).hexdigest()
         if not path.exists():
             path.write_bytes(data)
@@ -53,6 +54,11 @@ class Spool:
         if self._folder is not None:
             shutil.rmtree(self._folder)
             self._folder = None
+
+    @staticmethod
+    def holds(path: Path) -> bool:
+        """Whether a file is in some spool, so that its name tells nobody which picture it was."""
+        return path.parent.name.startswith(_SPOOL)
 
 
 Opener = Callable[[Path, Spool], RowSource]

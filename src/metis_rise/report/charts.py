@@ -140,12 +140,13 @@ def sft_figures(run: RunData, round_number: int = 1) -> list[Figure]:
         *_figure("Held-out solution loss", "nats per token", [Series("held out", "third", held_out, True)], number),
         *_figure(
             "Dev accuracy",
-            "share right, after RL (0) and after each curriculum stage",
+            "share right, after RL (0) and then",
             [
                 Series(mode, colour, _points(run.metrics, f"{prefix}sft-dev", mode), dots=True)
                 for mode, colour in zip(MODES, _LINE_COLOURS, strict=False)
             ],
             _share,
+            "curriculum stage",
         ),
         *_figure("Gradient norm of SFT", "before clipping", _phases(lessons, _value("grad_norm")), number),
         *_figure("Learning rate of SFT", "per update", _phases(lessons, _value("lr")), number),
@@ -235,12 +236,14 @@ def _bar(rate: float, n: int, thresholds: tuple[float, float]) -> Bar:
     return Bar(n, tick, f"c about {rate:.2f}: {n:,} problems", bucket_of(rate, thresholds).value)
 
 
-def _figure(title: str, unit: str, series: Sequence[Series], text: Callable[[float], str]) -> list[Figure]:
+def _figure(
+    title: str, unit: str, series: Sequence[Series], text: Callable[[float], str], x_label: str = "step"
+) -> list[Figure]:
     shown = [one for one in series if one.finite]
     if not shown:
         return []
     legend = [(one.name, one.colour, _last(one, text)) for one in shown]
-    return [Figure(title, unit, legend, line_plot(f"{title}, {unit}", shown, text))]
+    return [Figure(title, unit, legend, line_plot(f"{title}, {unit}", shown, text, x_label))]
 
 
 def _last(one: Series, text: Callable[[float], str]) -> str:

@@ -52,8 +52,8 @@ def chosen(run: RunData, met: Iterable[str], changed: Mapping[str, str], bucket:
     """At most `MOST_PROBLEMS` problems with answers, those first that are to be shown if there is not room for all.
 
     In turns a test problem on which the arms differ, a train problem, and another test problem; each time of another
-    kind, which is a family and what became of the problem in it (its change, or its bucket). Which of a kind comes
-    first is drawn by its id.
+    family, and of a family each time one of which something else became (its change, or its bucket). Which of those
+    comes first is drawn by its id.
     """
     same = (SAME_RIGHT, SAME_WRONG, "")
     test, train = run.problems["test"], run.problems["train"]
@@ -66,14 +66,21 @@ def chosen(run: RunData, met: Iterable[str], changed: Mapping[str, str], bucket:
 
 
 def _in_turns(problems: Iterable[tuple[Problem, str]]) -> list[Problem]:
-    kinds: defaultdict[tuple[str, str], list[Problem]] = defaultdict(list)
+    families: defaultdict[str, defaultdict[str, list[Problem]]] = defaultdict(lambda: defaultdict(list))
     for problem, what in problems:
-        kinds[problem.family, what].append(problem)
-    drawn = [
-        sorted(kind, key=lambda one: (crc32(one.id.encode("utf-8", "replace")), one.id)) for kind in kinds.values()
-    ]
-    order = sorted(zip(kinds, drawn, strict=True))
-    return _alternate([kind for _, kind in order])
+        families[problem.family][what].append(problem)
+    return _alternate([_of_family(families[name], turn) for turn, name in enumerate(sorted(families))])
+
+
+def _of_family(kinds: Mapping[str, list[Problem]], turn: int) -> list[Problem]:
+    """Those of a family in turns from each kind; families begin with different kinds, by their `turn`."""
+    names = sorted(kinds)
+    first = turn % len(names)
+    return _alternate([sorted(kinds[name], key=_draw) for name in (*names[first:], *names[:first])])
+
+
+def _draw(problem: Problem) -> tuple[int, str]:
+    return crc32(problem.id.encode("utf-8", "replace")), problem.id
 
 
 def _alternate(lists: Sequence[Sequence[Problem]]) -> list[Problem]:

@@ -27,6 +27,7 @@ from metis_rise.run import Run, write_atomic
 from metis_rise.types import Bucket
 
 _TEMPLATES = Path(__file__).parent.parent / "templates"
+_SCRIPTS = ("report.js", "report.plots.js")
 _BUCKETS = (Bucket.ABSENT.value, Bucket.INCONSISTENT.value, Bucket.MASTERED.value)
 
 
@@ -74,7 +75,7 @@ def render(run: RunData) -> str:
 
 
 def _context(run: RunData) -> dict[str, Any]:
-    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
+    script = "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     finished = sum(stage.state == "done" for stage in run.stages.values())
     return {
         "run": run,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from metis_rise.report.reading import rollout_files, rows_of, trajectory
 from metis_rise.run import round_name
 from metis_rise.types import Trajectory
 
-_AT_EACH_END = 2
+_OF_EACH_GROUP = 2
 _OF_EACH_KIND = 2
 
 
@@ -36,17 +35,24 @@ class Gathered:
 
 
 class _Ends:
-    """Keeps the first and the last answers: of RL, what it began with and what came of it."""
+    """Keeps the first answers of the first group and of the last: of RL, what it began with and what came of it.
+
+    The first of a group is the one that may have its tokens.
+    """
 
     def __init__(self) -> None:
         self._first: list[Trajectory] = []
-        self._last: deque[Trajectory] = deque(maxlen=_AT_EACH_END)
+        self._last: list[Trajectory] = []
 
     def add(self, one: Trajectory) -> None:
-        if len(self._first) < _AT_EACH_END:
-            self._first.append(one)
+        if not self._first or one.weights_version == self._first[0].weights_version:
+            group = self._first
         else:
-            self._last.append(one)
+            if self._last and one.weights_version != self._last[0].weights_version:
+                self._last = []
+            group = self._last
+        if len(group) < _OF_EACH_GROUP:
+            group.append(one)
 
     def kept(self) -> list[Trajectory]:
         return [*self._first, *self._last]

@@ -13,6 +13,7 @@ from metis_rise.run import read_jsonl, write_jsonl
 from metis_rise.seeding import derive
 from metis_rise.stages.model_judge import accepted, settled
 from metis_rise.stages.workshop import Workshop, sample_whole
+from metis_rise.terminal import Bar
 from metis_rise.types import Problem, Trajectory, mean_strict
 
 ARMS = ("base", "rl", "rise")
@@ -23,12 +24,11 @@ def run(shop: Workshop) -> dict[str, Any]:
     config, folder = shop.recipe.evaluate, shop.run.stage("evaluate").path
     problems = shop.sets.test[: config.limit]
     modes = [mode for mode, wanted in (("greedy", config.greedy), ("sampled", config.sampled)) if wanted]
+    files = {arm: {mode: folder / f"{arm}-{mode}.jsonl" for mode in modes} for arm in ARMS}
+    _answer(shop, problems, files)
     scores: dict[str, dict[str, Any]] = {}
     for arm in ARMS:
-        files = {mode: folder / f"{arm}-{mode}.jsonl" for mode in modes}
-        if missing := {mode: file for mode, file in files.items() if not file.exists()}:
-            _score(shop, problems, arm, missing)
-        for mode, file in files.items():
+        for mode, file in files[arm].items():
             trajectories = [Trajectory.from_json(row) for row in read_jsonl(file)]
             scores.setdefault(arm, {})[mode] = summarise(problems, trajectories, shop.recipe.judge.model)
     used = len(problems) * len(ARMS) * len(modes)
@@ -42,7 +42,18 @@ def _model(shop: Workshop, arm: str) -> str | Path:
     return shop.model_after("rl") if arm == "rl" else shop.in_round(shop.recipe.rounds).model_after("sft")
 
 
-def _score(shop: Workshop, problems: Sequence[Problem], arm: str, files: Mapping[str, Path]) -> None:
+def _answer(shop: Workshop, problems: Sequence[Problem], files: Mapping[str, Mapping[str, Path]]) -> None:
+    """Writes the files of each arm and mode that are not there."""
+    missing = {arm: {mode: file for mode, file in each.items() if not file.exists()} for arm, each in files.items()}
+    sets, left = (sum(map(len, each.values())) for each in (files, missing))
+    total, size = sets * len(problems), len(problems)
+    with Bar(total=total, initial=total - left * size, desc="test", unit="answer") as bar:
+        for arm, wanted in missing.items():
+            if wanted:
+                _answer_as(shop, problems, arm, wanted, bar)
+
+
+def _answer_as(shop: Workshop, problems: Sequence[Problem], arm: str, files: Mapping[str, Path], bar: Bar) -> None:
     """Writes the trajectories of each mode in `files`; the arm's model is gone when the next arm's comes."""
     # The same seeds for every arm: differences are the models', not the draws'.
     seeds = [(problem, derive(shop.recipe.seed, "evaluate", problem.id)) for problem in problems]
@@ -50,7 +61,8 @@ def _score(shop: Workshop, problems: Sequence[Problem], arm: str, files: Mapping
         for mode, file in files.items():
             params = shop.greedy if mode == "greedy" else shop.sampled
             requests = [Request(problem, 1, params, seed) for problem, seed in seeds]
-            groups = settled(shop.recipe, shop.run, sample_whole(bench, requests, arm, f"test {arm} {mode}"))
+            sampled = bar.counted(sample_whole(bench, requests, arm, f"test {arm} {mode}"))
+            groups = settled(shop.recipe, shop.run, sampled)
             write_jsonl(file, [t.to_json() for group in groups for t in group.trajectories])
 
 

@@ -19,8 +19,8 @@ def fresh_rollouts(
     """RL's trajectories of `problems` by weights at most `reuse_staleness` updates older than the final model's.
 
     Those of later weights, which did worse on dev, do not count. At most `max_samples` of a problem, by the newest
-    weights, numbered from `max_samples` on. RL's files have no tokens: they come from `encode`, log-probabilities
-    stay empty.
+    weights, numbered from `max_samples` on. Most rows of RL's files have no tokens: those of all come from `encode`.
+    Log-probabilities stay empty.
 
     Raises:
         InputError: RL is not done.

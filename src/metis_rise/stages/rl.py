@@ -34,6 +34,7 @@ from metis_rise.stages.passes import completions_of
 from metis_rise.stages.prompt_stream import PromptStream
 from metis_rise.stages.rewarding import mean_parts, reward, with_parts
 from metis_rise.stages.rl_progress import Progress
+from metis_rise.stages.rollouts import rollout_rows
 from metis_rise.stages.serving import server_urls
 from metis_rise.stages.update import Start, Updater
 from metis_rise.stages.workshop import MODEL_FOLDER, Bench, Workshop, sample_judged
@@ -152,7 +153,7 @@ class _Training:
             values["ranks_waiting"] = (self.shop.waited - apart) / values["seconds"]
         values["images_encoded"] = policy.encoded - encoded
         self.shop.run.metric("rl", self.progress.step, finite(values))
-        write_jsonl(self._rollouts(self.progress.step), _said(collected.sampled))
+        write_jsonl(self._rollouts(self.progress.step), rollout_rows(collected.sampled))
         last = self.progress.step == self.config.steps
         best = (last or self.progress.step % self.config.eval_every == 0) and self._evaluate()
         if best or last or self.keeper.due(self.progress.step):
@@ -161,7 +162,7 @@ class _Training:
             "accuracy": f"{values['accuracy']:.2f}",
             "format": f"{values['format']:.2f}",
             "tokens": f"{values['length']:.0f}",
-            "groups": f"{len(collected.kept)}/{len(collected.sampled)}",
+            "groups": f"{len(collected.kept)}/{self.config.prompts_per_step}",
         }
 
     def _most_lag(self, kept: KeptGroup, step: int) -> int:
@@ -278,8 +279,3 @@ class _Training:
             "counts": {"problems": len(progress.problems), "used": progress.trajectories},
             "dropped": progress.dropped | {"surplus at the end": self.batches.waiting * self.config.group_size},
         }
-
-
-def _said(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """The rows of a step's rollouts: what was written and what it is worth, without tokens."""
-    return [t.to_json() | {"tokens": [], "logprobs": []} for group in groups for t in group.trajectories]

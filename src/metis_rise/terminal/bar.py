@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sized
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from metis_rise.terminal.known import Known
 from metis_rise.terminal.screen import end_view, is_quiet, join_view, say
-from metis_rise.terminal.view import Numbers
 
 T = TypeVar("T")
 
@@ -16,7 +16,13 @@ SHOWN_AFTER_S = 1.0
 """A bar outside a stage's view appears when it has lasted so long."""
 
 LINE_EVERY_S = 30.0
-"""Seconds between two plain lines of one bar, where nothing can be redrawn."""
+"""Seconds between two plain lines of one bar, at least, where nothing can be redrawn."""
+
+COUNTED_EVERY_S = 0.05
+"""Seconds between two looks at the view: of a million quick rows not each is worth one. It looks by itself as well."""
+
+# A bar of a day says some hundreds of lines, and not thousands.
+_LINE_EVERY_SHARE = 0.02
 
 
 class Bar:
@@ -31,8 +37,9 @@ class Bar:
 
     def __init__(self, *, total: int | None, initial: int = 0, desc: str, unit: str) -> None:
         self._view, self._owned = join_view()
-        self._task = self._view.add_task(desc, total=total, completed=initial, unit=unit)
-        self._began = self._lined = time.monotonic()
+        self._began = self._counted = self._lined = time.monotonic()
+        self._known = Known(initial, self._began)
+        self._task = self._view.add_known(desc, total, unit, self._known)
         self._last_line = ""
 
     def __enter__(self) -> Self:
@@ -46,18 +53,28 @@ class Bar:
     def update(self, count: int = 1) -> None:
         """So many more are done."""
         view, now = self._view, time.monotonic()
-        view.advance(self._task, count)
+        self._known.count(count, now)
+        if now - self._counted < COUNTED_EVERY_S:
+            return
+        self._counted = now
+        view.count(self._task)
         if is_quiet():
             return
         if not view.can_draw:
-            if now - self._lined >= LINE_EVERY_S:
+            if now - self._lined >= max(LINE_EVERY_S, _LINE_EVERY_SHARE * (now - self._began)):
                 self._say_line(now)
         elif self._owned and not view.live.is_started and now - self._began >= SHOWN_AFTER_S:
             view.start()
 
+    def counted(self, items: Iterable[T]) -> Iterator[T]:
+        """Each of `items`, counted when it has been used."""
+        for item in items:
+            yield item
+            self.update()
+
     def set_postfix(self, values: Mapping[str, object] | None = None, **more: object) -> None:
         """The numbers that are said beside the bar, by name; a name that is not given keeps its number."""
-        self._view.numbers.setdefault(self._task, Numbers()).update({**(values or {}), **more})
+        self._known.say({**(values or {}), **more})
 
     def close(self) -> None:
         """Takes the bar away; a bar that spoke in lines says how it ended."""
@@ -65,7 +82,6 @@ class Bar:
             self._say_line(time.monotonic())
         if self._task in self._view.task_ids:
             self._view.remove_task(self._task)
-            self._view.numbers.pop(self._task, None)
         if self._owned:
             end_view(self._view)
 
@@ -87,6 +103,4 @@ class Loop(Bar, Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         with self:
-            for item in self._iterable:
-                yield item
-                self.update()
+            yield from self.counted(self._iterable)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import RLock
+from typing import TextIO
 
 from rich.console import Console
 from tqdm import tqdm
 
+from metis_rise.terminal.plain import plain
 from metis_rise.terminal.view import View
+
+_NARROW = 20
 
 
 @dataclass(slots=True)
@@ -52,17 +58,28 @@ def say(text: str, *, warning: bool = False, aside: bool = False) -> None:
     """Says lines on the terminal, clear of what is drawn there.
 
     Args:
-        text: what is said.
+        text: what is said; what a terminal would obey in it is shown instead.
         warning: keep it in view, and say it even where all else is quiet.
         aside: on stderr, as what is no part of a command's output.
     """
     if warning:
         with _screen.lock:
-            _screen.warnings.append(text.removeprefix("warning: "))
+            _screen.warnings.append(plain(text).removeprefix("warning: "))
     if warning or not _screen.quiet:
         aside = aside or _screen.apart or _screen.quiet
+        stream = sys.stderr if aside else sys.stdout
         # It clears bars of tqdm, and the view listens to both streams.
-        tqdm.write(text, file=sys.stderr if aside else sys.stdout)
+        tqdm.write(_fitted(plain(text), stream), file=stream)
+
+
+def _fitted(text: str, stream: TextIO) -> str:
+    """On a terminal no word is broken at its edge, and what goes on is set in; elsewhere `text` as it is."""
+    if not stream.isatty() or (width := os.get_terminal_size(stream.fileno()).columns) < _NARROW:
+        return text
+    wrap = textwrap.TextWrapper(
+        width, subsequent_indent="  ", replace_whitespace=False, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join("\n".join(wrap.wrap(line)) for line in text.splitlines())
 
 
 def is_quiet() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections import deque
@@ -42,7 +43,8 @@ class Feed:
         if recipe is None:
             raise InputError(f"{run / 'recipe.json'}: not a JSON object")
         self._recipe = recipe
-        self._run, self._inode, self._folder = run, run.stat().st_ino, RunFolder(run)
+        # Held open, so that no other folder gets its number.
+        self._run, self._held, self._folder = run, os.open(run, os.O_RDONLY), RunFolder(run)
         self._file = state_file(run, name)
         self.state = State.read(self._file)
         self._told = False
@@ -112,7 +114,7 @@ class Feed:
 
     def _keep(self) -> None:
         # A process outlives the run's for a while, and --fresh may have put another run in this one's place.
-        if self._run.stat().st_ino != self._inode:
+        if not os.path.samestat(self._run.stat(), os.fstat(self._held)):
             raise InputError(f"{self._run}: is another run by now")
         self.state.write(self._file)
 

@@ -2,7 +2,8 @@
 
 Trackers talk to networks, start threads, print, and ask for keys at the terminal. In a process of its own none of that
 can stop, slow or end a run. It reads the run's folder every few seconds until its standard input, a socket, ends.
-Whatever becomes of the run's process, it then sends the rest and ends too. What it writes to the socket are warnings.
+Whatever becomes of the run's process, it then sends the rest and ends too, even in the middle of a call that hangs: the
+process of the next attempt waits for that. What it writes to the socket are warnings.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import importlib
 import os
 import socket
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
-from threading import Timer
+from threading import Event, Thread
 
 from metis_rise.redaction import hide_environment
 from metis_rise.tracking.base import DONE, END_S, FOLDER
@@ -27,6 +30,9 @@ def main() -> None:
     """Feeds the tracker to the end of the run."""
     run, name, module = Path(sys.argv[1]), *sys.argv[2:]
     channel = _take_channel()
+    end = _End(channel)
+    # The run comes first where cores are few.
+    os.nice(10)
     hide_environment(os.environ)
 
     def warn(text: str) -> None:
@@ -36,11 +42,32 @@ def main() -> None:
         # The process of an attempt that was killed may be sending the rest.
         fcntl.flock(lock, fcntl.LOCK_EX)
         feed = Feed(run, name, importlib.import_module(module).open_tracker, warn)
-        done = _until_the_end(feed, channel)
-        end = Timer(END_S, os._exit, [1])
-        end.daemon = True
-        end.start()
-        feed.close(done)
+        feed.sync()
+        while not end.over.wait(POLL_S):
+            feed.sync()
+        feed.close(end.done)
+
+
+class _End:
+    """The end of the run, which a thread of its own waits for.
+
+    Attributes:
+        over: it is there.
+        done: the run has then done all its work.
+    """
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.over, self.done = Event(), False
+        self._channel = channel
+        Thread(target=self._wait, daemon=True).start()
+
+    def _wait(self) -> None:
+        with suppress(OSError):
+            self.done = self._channel.recv(len(DONE)) == DONE
+        self.over.set()
+        time.sleep(END_S)
+        print(f"not everything was sent within {END_S:g} s of the end of the run", file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 def _take_channel() -> socket.socket:
@@ -50,19 +77,6 @@ def _take_channel() -> socket.socket:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     return channel
-
-
-def _until_the_end(feed: Feed, channel: socket.socket) -> bool:
-    """Feeds until the run is over; whether it has done all its work."""
-    channel.settimeout(POLL_S)
-    while True:
-        feed.sync()
-        try:
-            return channel.recv(len(DONE)) == DONE
-        except TimeoutError:
-            continue
-        except OSError:
-            return False
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from metis_rise.crew.child import last_words, start
 from metis_rise.errors import InputError
 from metis_rise.recipe.tracking import TrackingConfig
 from metis_rise.run import Run
+from metis_rise.terminal import say
 from metis_rise.tracking.base import DONE, END_S, FOLDER
 from metis_rise.tracking.feed import state_file
 from metis_rise.tracking.state import State
@@ -20,13 +21,19 @@ from metis_rise.tracking.state import State
 MODULES = {name: f"metis_rise.tracking.{name}" for name in ("tensorboard", "trackio", "wandb")}
 """The module of each tracker; its `open_tracker` takes a `TrackedRun` and gives a `Tracker`."""
 
+# Waits that are shorter are not told.
+_SILENT_S = 3.0
+
 
 def check_trackers(config: TrackingConfig) -> None:
     """InputError for a tracker whose package is not installed."""
     for name in config.to:
-        if importlib.util.find_spec(name) is None:
+        found = importlib.util.find_spec(name)
+        # Without an origin it is a folder: W&B makes one of that name where it is used.
+        if found is None or found.origin is None:
             raise InputError(
-                f"tracking.to = {name}: the package {name} is not installed; pip install {name}, or take it out"
+                f"tracking.to = {name}: the package {name} is not installed; pip install 'metis-rise[{name}]', or take "
+                "it out"
             )
 
 
@@ -90,6 +97,10 @@ class _Watch:
     def wait(self) -> None:
         """For its end, and counts what came of it; it is ended if that takes too long."""
         try:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_SILENT_S)
+            if self._process.poll() is None:
+                say(f"tracking: {self._name} sends the rest, for {END_S:.0f} s at most", aside=True)
             self._process.wait(END_S + 10)
         except subprocess.TimeoutExpired:
             self._process.kill()

@@ -23,8 +23,10 @@ def infer_type(gold: str, choices: Sequence[str] | None = None) -> AnswerType:
     """How a gold answer without a type is compared.
 
     A choice is one capital letter up to J, or several joined by commas or `and`, or (with `choices`) the letter or the
-    text of an option; a number is what reads as one; anything else is text.
+    text of an option; a number is what reads as one; anything else is text, and so is what `check_gold` finds too long.
     """
+    if len(gold) > MAX_CHARS:
+        return AnswerType.TEXT
     text = normal(gold)
     letters = read_letters(text, any_case=False)
     last = letter_of(len(choices) - 1) if choices else _LAST_BARE_LETTER

@@ -16,6 +16,7 @@ from transformers import GenerationConfig
 from metis_rise.errors import InputError
 from metis_rise.policy import lora as adapters
 from metis_rise.policy.adapter_folder import write_adapter_folder
+from metis_rise.policy.card import write_card
 from metis_rise.policy.families import family_of
 from metis_rise.policy.features import Picture, encode_pictures, tower_calls
 from metis_rise.policy.folders import whole_folder
@@ -26,7 +27,7 @@ from metis_rise.policy.parallel.mesh import Parallel
 from metis_rise.policy.parallel.sharding import allocate, fill, made_whole, put, shard, whole
 from metis_rise.policy.prompt import Prompt
 from metis_rise.policy.weights import plain_parameters, whole_weights
-from metis_rise.policy.writing import saved_names, write_card, write_configs, write_processor
+from metis_rise.policy.writing import saved_names, write_configs, write_processor
 
 T = TypeVar("T")
 
@@ -125,7 +126,7 @@ class SharedPolicy(Policy):
             write_files(target, [(names[name], tuple(plain[name].shape)) for name in plain], stored, tensors)
             write_configs(target, self.model, stored)
             write_processor(target, self.processor, self._files)
-            write_card(target, self.model, self.system)
+            write_card(target, type(self.model).__name__, self.system)
             if self.lora is not None:
                 write_adapter_folder(target, added, self.lora, self.base)
         else:

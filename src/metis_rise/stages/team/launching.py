@@ -21,6 +21,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from metis_rise.stages.team import STORE
 from metis_rise.stopping import TOGETHER_S
+from metis_rise.terminal import say
 
 # Those that would end all processes at once; SIGINT and SIGTERM are passed on instead.
 _ENDING = "SIGHUP,SIGQUIT"
@@ -67,10 +68,10 @@ def _launched(arguments: Sequence[str], config: LaunchConfig) -> int:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:
-            print(
-                f"\nerror: rank {rank} was ended by {failure.signal_name()}, and the others with it; what was done is "
+            say(
+                f"error: rank {rank} was ended by {failure.signal_name()}, and the others with it; what was done is "
                 "kept, the same command goes on",
-                file=sys.stderr,
+                aside=True,
             )
             return 128 - failure.exitcode
         return int(failure.exitcode)

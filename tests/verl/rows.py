@@ -1,6 +1,6 @@
 """Run beside verl's packages: what its own data set and its own loader of rewards make of an export, as JSON.
 
-Usage: python verl_rows.py PARQUET_FILE ANSWER_FILE
+Usage: python rows.py PARQUET_FILE ANSWER_FILE
 """
 
 from __future__ import annotations
