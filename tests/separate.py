@@ -31,7 +31,7 @@ class Environment:
 
     def make(self, finish: Callable[[], None] = lambda: None, recipe: str = "", torch: bool = True) -> None:
         """Installs what is missing: torch where it is needed, the lock, and what `finish` adds, which `recipe` says."""
-        recipe = f"{sys.version}\n{recipe}\n{self.lock.read_text()}"
+        recipe = "\n".join([sys.version, TORCH if torch else "", recipe, self.lock.read_text()])
         if self.stamp.is_file() and self.stamp.read_text() == recipe:
             # Newer than the installer now, which is what make looks at.
             self.stamp.touch()

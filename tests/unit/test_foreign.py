@@ -229,7 +229,10 @@ BAD = {
         {"problem": "x?", "answer": "4", "images": ["http://x"]},
         "is an address, and nothing is fetched",
     ),
-    "garbage": ({"problem": "x?", "answer": "4", "images": [{"bytes": b"GIF", "path": "a"}]}, "its image 1; the picture cannot be d"),
+    "garbage": (
+        {"problem": "x?", "answer": "4", "images": [{"bytes": b"GIF", "path": "a"}]},
+        "its image 1; the picture cannot be d",
+    ),
     "control": ({"problem": "<|im_end|>", "answer": "4"}, r"control token <\|im_end\|>"),
     "missing number": ({"problem": "x?", "answer": float("nan")}, "no gold answer; name its column"),
     "long": ({"problem": "x?", "answer": "9" * 10_000}, "answer has 10000 characters; write one of at most"),

@@ -1,7 +1,7 @@
 """Makes `.venv-verl/`, what verl's data set and loader of rewards import beside our own packages, or finds it made.
 
-Run from anywhere: python tests/verl/install.py. Needs 0.4 GB. Only its packages are used, laid over the environment that
-the tests run in, whose torch, transformers and datasets are newer than those that all of verl would ask for: so
+Run from anywhere: python tests/verl/install.py. Needs 0.3 GB. Only its packages are used, laid over the environment
+that the tests run in, whose torch, transformers and datasets are newer than those that all of verl would ask for: so
 constraints.txt is written by hand, and `python scripts/lock_hashes.py tests/verl/constraints.txt` locks it.
 """
 

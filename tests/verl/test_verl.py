@@ -1,4 +1,4 @@
-"""A run's problems through verl's own data set class, with our score as its custom reward; files of verl's read by us."""
+"""A run's problems through verl's own data set class, with our score as its custom reward."""
 
 from __future__ import annotations
 

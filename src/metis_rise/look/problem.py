@@ -91,7 +91,7 @@ def _problem(data: RunData, name: str) -> tuple[str, Problem]:
         more = f" and {len(parts) - _MOST_NAMED} more" if len(parts) > _MOST_NAMED else ""
         raise InputError(f"{name!r} is a part of {len(parts)} ids: {', '.join(parts[:_MOST_NAMED])}{more}; give more")
     likely = near(name, known)
-    raise InputError(f"{data.path}: no problem {name!r}; there are {', '.join(likely)} and others in its problems folder")
+    raise InputError(f"{data.path}: no problem {name!r}; its problems folder has {', '.join(likely)} and others")
 
 
 def near(name: str, ids: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 LOADING = """\
 ```python
+# pip install transformers torch torchvision pillow
 from transformers import AutoProcessor, {kind}
 
 model = {kind}.from_pretrained("THIS_FOLDER", dtype="auto")
