@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from metis_rise.errors import InputError
 from metis_rise.foreign.opening import open_rows
 from metis_rise.problems.images import ImageStore
 from metis_rise.problems.reader import read_problems as read
@@ -13,7 +14,7 @@ from metis_rise.problems.row import known_type
 from metis_rise.problems.world import make_problems
 from metis_rise.recipe import Recipe, load_recipe
 from metis_rise.report.data import RunData, load_run
-from metis_rise.types import Group, Problem, Verdict
+from metis_rise.types import AnswerType, Group, Problem, Verdict
 from metis_rise.verifier import judge as verifier
 from metis_rise.verifier.gold import check_gold
 from metis_rise.verify.pairs import problem_of
@@ -52,7 +53,7 @@ def world_problems(split: str, per_level: int, images: Path | str, seed: int = 0
 
 def judge(
     text: str,
-    gold: str | Problem,
+    gold: str | float | Problem,
     *,
     answer_type: str | None = None,
     choices: Sequence[str] | None = None,
@@ -68,14 +69,20 @@ def judge(
         choices: the options of a multiple-choice question, A first.
         question: where it is given, an answer that repeats a formula of it is refused.
         strict: take the answer only from where the format of recipes has it.
+
+    Raises:
+        InputError: no such answer type.
     """
-    kind = known_type(answer_type) if answer_type else None
-    problem = gold if isinstance(gold, Problem) else problem_of(gold, kind, choices, question)
+    kind = None if answer_type is None else known_type(answer_type)
+    if answer_type is not None and kind is None:
+        known = ", ".join(AnswerType)
+        raise InputError(f"answer_type {answer_type!r}: known are {known} and their aliases in docs/data.md")
+    problem = gold if isinstance(gold, Problem) else problem_of(str(gold), kind, choices, question)
     return verifier.judge(problem, text, strict=strict)
 
 
 def run_recipe(
-    recipe: Recipe | str,
+    recipe: Recipe | Path | str,
     overrides: Sequence[str] = (),
     *,
     root: Path | str = "runs",
@@ -86,17 +93,20 @@ def run_recipe(
 
     Args:
         recipe: a shipped name, a file, or a recipe from `load_recipe`.
-        overrides: KEY=VALUE with a dotted key, such as "rl.steps=50"; only with a name or a file.
+        overrides: KEY=VALUE with a dotted key, such as "rl.steps=50"; with a recipe give them to `load_recipe`.
         root: the folder of all runs.
         name: of the run; the recipe's when None.
         fresh: delete the run of this name first.
 
     Raises:
-        InputError: a faulty recipe, model or problem file, or a run of another recipe under that name.
+        InputError: a faulty recipe, model or problem file, overrides beside a recipe from `load_recipe`, or a run of
+            another recipe under that name.
     """
+    if isinstance(recipe, Recipe) and overrides:
+        raise InputError("overrides are for a name or a file; give them to load_recipe, or change the recipe")
     from metis_rise import pipeline
 
-    loaded = load_recipe(recipe, overrides) if isinstance(recipe, str) else recipe
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe), overrides)
     return load_run(pipeline.run(loaded, Path(root), name or loaded.name, fresh))
 
 

@@ -108,7 +108,7 @@ class _Terminal(logging.Handler):
     """Says warnings of libraries, clear of what is drawn on the terminal."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(self.format(record), warning=True, aside=True)
+        say(redacted(self.format(record)), warning=True, aside=True)
 
 
 def _file(folder: Path) -> logging.FileHandler:

@@ -2,8 +2,8 @@
 
 The operating system holds it (`flock`), so a process that is killed leaves nothing that blocks: the next one takes the
 file over. Some shared file systems know only the locks of one machine. So the file says who holds it, and the holder
-changes it every few seconds: a process on another machine first watches whether it still changes. No clocks are
-compared.
+changes it every few seconds: a process on another machine first watches whether it still changes. To take
+a lock no clocks are compared; only `holder_of`, which reports and does not wait, compares two.
 """
 
 from __future__ import annotations
@@ -107,7 +107,11 @@ def locked(folder: Path, mend: str) -> Iterator[None]:
 
 
 def holder_of(folder: Path) -> Holder | None:
-    """Who is at work in `folder`, as far as one look tells; None where nobody is. Takes no lock."""
+    """Who is at work in `folder`, as far as one look tells; None where nobody is. Takes no lock.
+
+    The file's time, which on a shared file system is the server's, is compared with this machine's clock: where that is
+    more than `SILENCE_S` ahead nobody is seen, and where it is behind one who is gone is seen for longer.
+    """
     place = folder.resolve()
     file = place.with_name(f".{place.name}.lock")
     try:

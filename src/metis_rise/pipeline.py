@@ -21,7 +21,7 @@ from metis_rise.journal import parse_object
 from metis_rise.lock import locked
 from metis_rise.opening import look_at_workshop, open_workshop
 from metis_rise.recipe import Recipe
-from metis_rise.report.html import write_report
+from metis_rise.report.html import refresh_report, write_report
 from metis_rise.report.terminal import print_report
 from metis_rise.run import Run, check_name, round_name, write_atomic
 from metis_rise.stages import diagnose, distill, evaluate, expert, rl, sft
@@ -158,7 +158,7 @@ def _do(shop: Workshop, name: str) -> None:
     stage.finish(result)
     _note(shop.run, name, seconds)
     shop.run.log(f"{title}: {seconds:.0f} s, {_sentence(result)}")
-    write_report(shop.run.path)
+    refresh_report(shop.run)
 
 
 def _note(run: Run, name: str, seconds: float) -> None:
@@ -188,10 +188,12 @@ def _conclude(shop: Workshop) -> None:
         "peak_memory_mb": peak,
     }
     write_atomic(file, json.dumps(summary, indent=1) + "\n")
-    write_cards(shop.run.path)
-    page = write_report(shop.run.path)
-    print_report(shop.run.path, table_console())
-    shop.run.log(f"report: {page}")
+    with shop.run.spared("the models have no new cards"):
+        write_cards(shop.run.path)
+    with shop.run.spared("there is no new report"):
+        page = write_report(shop.run.path)
+        print_report(shop.run.path, table_console())
+        shop.run.log(f"report: {page}")
 
 
 def _peak_before(run: Run, file: Path) -> float:

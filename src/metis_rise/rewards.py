@@ -13,8 +13,10 @@ r"""The verifier as reward functions for other trainers: TRL's `GRPOTrainer` and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Number
 from typing import Any
 
+from metis_rise.problems.answers import MAX_CHOICES
 from metis_rise.problems.row import known_type
 from metis_rise.recipe.rl import RLConfig
 from metis_rise.types import AnswerType, Problem
@@ -38,7 +40,8 @@ def accuracy_reward(completions: Completions, answer: Sequence[Any], **columns: 
             without an `answer_type` the gold answer decides how it is compared (docs/data.md).
 
     Returns:
-        A reward for each completion; None, which TRL leaves out, where no answer can be judged by the gold answer.
+        A reward for each completion; None, which TRL leaves out of its sum, where there is no gold answer, or none that
+        answers can be judged by.
     """
     problems = _problems(answer, columns)
     texts = map(_text, completions)
@@ -95,10 +98,18 @@ def _problems(answers: Sequence[Any], columns: Mapping[str, Any]) -> list[Proble
 
 
 def _problem(answer: Any, answer_type: str | None, choices: Sequence[Any] | None, question: str | None) -> Problem:
+    answer, answer_type, choices, question = map(_given, (answer, answer_type, choices, question))
     kind: AnswerType | None = known_type(answer_type) if answer_type else None
     # numpy's arrays, which verl has for lists, are neither true nor false.
     options = [str(choice) for choice in choices] if choices is not None and len(choices) else None
+    if options and len(options) > MAX_CHOICES:
+        answer, options = None, None  # Which a run leaves out too.
     return problem_of("" if answer is None else str(answer), kind, options, question or "")
+
+
+def _given(value: Any) -> Any:
+    """A value of a column, None for what pandas and numpy write where there is none."""
+    return None if isinstance(value, Number) and str(value) == "nan" else value
 
 
 def _text(completion: str | Sequence[Mapping[str, Any]]) -> str:

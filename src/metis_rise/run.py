@@ -10,7 +10,8 @@ import json
 import logging
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -191,11 +192,24 @@ class Run:
         """
         text = redacted(text)
         attempt.log.log(level, "%s", text)
-        say(text, warning=level >= logging.WARNING)
         stamp = _now()
         target = self.path / "log.txt"
         with writing(target), target.open("a", encoding="utf-8") as file:
             file.writelines(f"{stamp} {line}\n" for line in text.splitlines())
+        say(text, warning=level >= logging.WARNING)
+
+    @contextmanager
+    def spared(self, unless: str) -> Iterator[None]:
+        """What goes wrong in the block does not end the run, whose work it is not: a page, a card.
+
+        The log says `unless` and why; the log of the attempt has the traceback.
+        """
+        try:
+            yield
+        except Exception as error:
+            why = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            attempt.log.debug("%s", unless, exc_info=True)
+            self.log(f"warning: {unless}: {why}", logging.WARNING)
 
     def event(self, kind: str, **values: Any) -> None:
         """Add a line to manifest.jsonl: what was done, when, with which plain JSON values. Keys are taken out."""

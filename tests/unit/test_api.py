@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import metis_rise
-from metis_rise import InputError, judge, sample, world_problems
+from metis_rise import InputError, judge, pipeline, sample, world_problems
+from metis_rise.recipe import load_recipe, shipped_recipe
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 LIGHT = "load_recipe, read_problems, read_run, judge, world_problems, Problem, Trajectory, InputError"
@@ -56,6 +57,34 @@ def test_verify_takes_a_gold_answer_or_a_problem():
     assert judge("It is blue.", problem).correct and not judge("It is red.", problem).correct
     assert judge("blue", "B", answer_type="choice", choices=["red", "blue"]).correct
     assert not judge("\\boxed{4}", "4", strict=True).strict
+    assert judge("4", 4).correct and judge("0.50", 0.5).correct and not judge("5", 4).correct
+
+
+@pytest.mark.parametrize("name", ["numbr", ""])
+def test_an_unknown_answer_type_is_refused(name: str):
+    with pytest.raises(InputError, match=f"^answer_type '{name}': known are choice, number, text and their aliases"):
+        judge("4", "4", answer_type=name)
+
+
+def test_a_recipe_to_run_is_a_name_a_file_or_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    ran = []
+
+    def run(recipe: metis_rise.Recipe, root: Path, name: str, fresh: bool) -> Path:
+        ran.append((recipe, root, name, fresh))
+        (root / name).mkdir(parents=True, exist_ok=True)
+        return root / name
+
+    monkeypatch.setattr(pipeline, "run", run)
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(shipped_recipe("tiny"))
+    for recipe in (mine, str(mine), "tiny"):
+        metis_rise.run_recipe(recipe, ["rl.steps=7"], root=tmp_path)
+    loaded = load_recipe("tiny", ["rl.steps=7"])
+    assert metis_rise.run_recipe(loaded, root=tmp_path, name="other", fresh=True).path == tmp_path / "other"
+    assert ran == [(loaded, tmp_path, "tiny", False)] * 3 + [(loaded, tmp_path, "other", True)]
+    with pytest.raises(InputError, match="give them to load_recipe"):
+        metis_rise.run_recipe(loaded, ["rl.steps=8"], root=tmp_path)
+    assert len(ran) == 4
 
 
 def test_a_run_is_read_by_its_path_as_text(tmp_path: Path):

@@ -63,6 +63,15 @@ def test_an_unexpected_error_leaves_its_traceback_and_input_does_not(run: Run):
     assert "WARNING interrupted" in attempt(run, 3)
 
 
+def test_a_key_in_a_library_s_warning_is_not_shown(run: Run, capsys: pytest.CaptureFixture[str]):
+    hide("sk-0123456789abcdef", "OPENAI_API_KEY")
+    with recorded() as begin:
+        begin(run.path)
+        logging.getLogger("urllib3").warning("retrying with sk-0123456789abcdef")
+    shown = capsys.readouterr()
+    assert "retrying with ***" in shown.err and "sk-0123" not in shown.err + shown.out
+
+
 def test_keys_are_not_written(run: Run):
     hide("sk-attempt-secret-1")
     with recorded() as begin:

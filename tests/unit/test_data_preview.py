@@ -106,3 +106,23 @@ def test_the_page_is_called_like_its_file(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / name).write_text(json.dumps(row(1)))
     assert CliRunner().invoke(app, ["data", "preview", name]).exit_code == 0
     assert (tmp_path / page).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("hub/train-*.parquet", "train"),
+        ("hub/train-00000-of-0000?.parquet", "train-00000-of-0000"),
+        ("hub/train_[0-9].parquet", "train"),
+        ("hub/*.parquet", "hub"),
+        ("hub", "hub"),
+    ],
+)
+def test_the_page_of_a_pattern_has_no_sign_of_it_in_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, page: str
+):
+    monkeypatch.chdir(tmp_path)
+    told: list[Path] = []
+    monkeypatch.setattr("metis_rise.data.preview.write_preview", lambda path, target, number, seed: told.append(target))
+    assert CliRunner().invoke(app, ["data", "preview", name]).exit_code == 0
+    assert told == [Path(f"{page}-preview.html")]

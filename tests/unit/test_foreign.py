@@ -191,13 +191,95 @@ def test_a_chat_whose_parts_hold_the_pictures(tmp_path: Path, store: ImageStore)
     assert got.question == "Is <image1>red?" and shades(got, store) == [90] and got.answer_type is AnswerType.TEXT
 
 
-def test_a_folder_of_pictures_with_their_metadata(tmp_path: Path, store: ImageStore):
+@pytest.mark.parametrize("column", ["problem", "question"])
+def test_a_folder_of_pictures_with_their_metadata(tmp_path: Path, store: ImageStore, column: str):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "1.png").write_bytes(shade(90))
-    row = {"file_name": "1.png", "problem": "How many?", "answer": 7}
+    row = {"file_name": "1.png", column: "How many?", "answer": 7}
     (tmp_path / "data" / "metadata.jsonl").write_text(json.dumps(row))
     (got,) = read(tmp_path / "data", store)
     assert got.answer == "7" and shades(got, store) == [90]
+
+
+def test_every_row_of_a_metadata_folder_is_translated(tmp_path: Path, store: ImageStore):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "metadata.jsonl").write_text('{"question": "How many?", "answer": 7}')
+    assert read(tmp_path / "data", store)[0].answer_type is AnswerType.NUMBER
+
+
+@pytest.mark.parametrize("column", ["image", "decoded_image", "file_name", "image_1"])
+def test_lines_with_a_question_and_a_picture_by_another_name(tmp_path: Path, store: ImageStore, column: str):
+    (tmp_path / "1.png").write_bytes(shade(90))
+    own = {"question": "How many?", "answer": "4", "answer_type": "number"}
+    rows = [own, {"question": "Is it red?", "answer": "yes", column: "1.png"}]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    first, second = read(tmp_path / "mine.jsonl", store)
+    assert first.images == () and shades(second, store) == [90] and column not in second.meta
+
+
+def test_options_in_lines_of_our_own_become_choices(tmp_path: Path, store: ImageStore):
+    own = {"question": "How many?", "answer": "4", "answer_type": "number"}
+    rows = [own, {"question": "Which?", "answer": "blue", "answer_type": "choice", "options": ["red", "blue"]}]
+    (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    first, second = read(tmp_path / "mine.jsonl", store)
+    assert first.choices is None and (second.choices, second.answer) == (("red", "blue"), "B")
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["['left', \"it's right\"]", '["left", "it\'s right"]', {"text": ["left", "it's right"], "label": ["A", "B"]}],
+)
+def test_options_written_as_mmmu_and_arc_have_them(tmp_path: Path, store: ImageStore, options: Any):
+    row = {"question": "Where?", "options": options, "answer": "B"}
+    assert read(write_rows(tmp_path / "a.parquet", [row]), store)[0].choices == ("left", "it's right")
+
+
+@pytest.mark.parametrize("options", ["[]", "", None, float("nan"), {"text": None, "label": None}])
+def test_no_options_are_no_choices(tmp_path: Path, store: ImageStore, options: Any):
+    row = {"question": "How many?", "options": options, "answer": "4"}
+    (got,) = read(write_rows(tmp_path / "a.parquet", [row]), store)
+    assert got.choices is None and got.answer_type is AnswerType.NUMBER
+
+
+def test_numbered_columns_of_pictures_and_their_markers(tmp_path: Path, store: ImageStore):
+    pictures = {f"image_{number}": {"bytes": shade(number * 10), "path": None} for number in (10, 2, 1)}
+    row = pictures | {"image_3": None, "question": "Is <image 1> like <image 2>?", "answer": "yes"}
+    (got,) = read(write_rows(tmp_path / "a.parquet", [row]), store)
+    assert got.question == "Is <image2> like <image3>?" and shades(got, store) == [100, 10, 20]
+    assert got.meta == {"family": "a"}
+
+
+def test_a_worked_answer_ends_in_the_gold_answer(tmp_path: Path, store: ImageStore):
+    (got,) = read(write_rows(tmp_path / "a.parquet", [{"question": "2 + 2?", "answer": "2 + 2 = 4\n#### 4"}]), store)
+    assert (got.answer, got.answer_type, got.solution) == ("4", AnswerType.NUMBER, "2 + 2 = 4\n#### 4")
+
+
+def test_what_verl_scores_by_goes_before_the_answer(tmp_path: Path, store: ImageStore):
+    assert read(write_rows(tmp_path / "a.parquet", [verl(answer="it is 48 because")]), store)[0].answer == "48"
+
+
+@pytest.mark.parametrize(
+    ("names", "example"),
+    [
+        (["test-00000-of-00001", "train-00000-of-00002", "train-00001-of-00002"], r"train-\*"),
+        (["dev", "test"], "dev"),
+    ],
+)
+def test_a_folder_of_several_sets_is_refused(tmp_path: Path, store: ImageStore, names: list[str], example: str):
+    for name in names:
+        write_rows(tmp_path / f"{name}.parquet", [{"problem": f"{name}?", "answer": "4"}])
+    with pytest.raises(InputError, match=rf"several sets .*test.*; name one, such as .*/{example}\.parquet$"):
+        read(tmp_path, store)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("0000", "0001"), ("train-00000-of-00002-a09b74b3ef9c3b56", "train-00001-of-00002-0123456789abcdef")],
+)
+def test_shards_of_other_names_are_one_set(tmp_path: Path, store: ImageStore, names: tuple[str, str]):
+    for name in names:
+        write_rows(tmp_path / f"{name}.parquet", [{"problem": f"{name}?", "answer": "4"}])
+    assert len(read(tmp_path, store)) == 2
 
 
 def test_our_own_rows_are_read_as_before(tmp_path: Path, store: ImageStore):
@@ -239,6 +321,20 @@ BAD = {
     "no such option": (
         {"problem": "x?", "answer": "E", "choices": ["red", "blue"]},
         "answer 'E' is none of the choices; write a letter from A to B",
+    ),
+    "options": ({"problem": "x?", "answer": "A", "options": "red or blue"}, "options is no list of texts; write"),
+    "lettered options": ({"problem": "x?", "answer": "A", "options": {"A": "red", "B": "blue"}}, "options is no list"),
+    "other labels": (
+        {"problem": "x?", "answer": "1", "choices": {"text": ["red", "blue"], "label": ["1", "2"]}},
+        "choices is no list of texts",
+    ),
+    "elsewhere": (
+        {"problem": "x?", "answer": "4", "figure": {"bytes": shade(3), "path": None}},
+        "its picture is in the column 'figure', which is not known; name its column images",
+    ),
+    "place": (
+        {"problem": "x?", "answer": 1, "choices": ["1", "2", "3"]},
+        "answer is the number 1 beside choices; write the letter or the text",
     ),
     "judge": ({"problem": "x?", "answer": "3 or 5"}, "cannot be judged: it lists alternatives"),
 }

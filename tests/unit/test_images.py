@@ -12,7 +12,9 @@ from PIL import Image
 
 from metis_rise.engines.server.pictures import plain_png
 from metis_rise.errors import InputError
-from metis_rise.problems.images import MAX_BYTES, ImageError, ImageStore, read_picture
+from metis_rise.policy.loading import find_folder
+from metis_rise.policy.processor import load_processor
+from metis_rise.problems.images import MAX_BYTES, ImageError, ImageStore, decode_upright, read_picture
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -127,6 +129,21 @@ def test_cut_or_foreign_bytes_are_refused_and_nothing_is_written(store: ImageSto
         with pytest.raises(ImageError, match=r"cannot be decoded .*; save it again as PNG or JPEG"):
             store.put(broken)
     assert not store.folder.exists()
+
+
+@pytest.mark.parametrize("size", [(402, 2), (2, 402), (201, 1)])
+def test_a_picture_that_no_model_reads_for_its_slimness_is_refused(store: ImageStore, size: tuple[int, int]) -> None:
+    with pytest.raises(ImageError, match=f"{size[0]} x {size[1]} pixels; models read none"):
+        store.put(encoded(Image.new("RGB", size), "PNG"))
+    with pytest.raises(ImageError, match="models read none"):
+        decode_upright(encoded(Image.new("RGB", size), "JPEG"))
+
+
+def test_the_slimmest_picture_that_is_taken_goes_through_the_processor(store: ImageStore) -> None:
+    processor = load_processor(find_folder("tiny"))
+    for size in ((400, 2), (2, 400)):
+        picture = store.open(store.put(encoded(Image.new("RGB", size), "PNG")))
+        assert processor.image_processor(picture, return_tensors="pt")["image_grid_thw"].prod() > 0
 
 
 def test_floating_point_pixels_are_refused(store: ImageStore) -> None:

@@ -21,7 +21,7 @@ from metis_rise.errors import InputError
 from metis_rise.look.picture import Way, draw, way_of
 from metis_rise.look.problem import find, near
 from metis_rise.look.show import print_problem
-from metis_rise.run import read_jsonl, write_jsonl
+from metis_rise.run import Run, read_jsonl, write_jsonl
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +73,33 @@ def test_a_part_of_an_id_is_enough_where_no_other_has_it(run: Path):
     assert find(run, "v-bars-0001").problem.id == "dev-bars-0001"
     with pytest.raises(InputError, match=r"part of 3 ids: train-bars-0001, dev-bars-0001, test-bars-0001"):
         find(run, "bars-0001")
-    with pytest.raises(InputError, match=r"no problem 'test-bars-9001'; there are test-bars-00"):
+    with pytest.raises(InputError, match=r"no problem 'test-bars-9001'; its problems folder has test-bars-00"):
         find(run, "test-bars-9001")
     # Parts in another order, and a slip of the pen.
-    with pytest.raises(InputError, match=r"there are dev-bars-0001 and others"):
+    with pytest.raises(InputError, match=r"has dev-bars-0001 and others"):
         find(run, "0001-bras-dev")
+
+
+def test_a_run_without_problems_yet_is_named(tmp_path: Path):
+    Run.open(tmp_path, "new", {"name": "tiny"})
+    with pytest.raises(InputError, match="new: has no problems yet"):
+        find(tmp_path / "new", "bars")
+
+
+def test_of_several_rounds_the_last_ones_outcome_counts_and_all_that_was_left_out(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    name, gone = "train-bars-0001", {"problem": "train-bars-0001", "kept": False, "reason": "chain wrong"}
+    write_jsonl(other / "4-expert" / "outcomes.jsonl", [gone])
+    (other / "round-2").mkdir()
+    assert find(other, name).unsolved == "chain wrong"
+    write_jsonl(other / "round-2" / "4-expert" / "outcomes.jsonl", [gone | {"reason": "too long"}])
+    assert find(other, name).unsolved == "too long"
+    write_jsonl(other / "round-2" / "4-expert" / "outcomes.jsonl", [gone | {"kept": True, "reason": ""}])
+    assert find(other, name).unsolved == ""
+    monkeypatch.setattr("metis_rise.look.problem.rollout_files", lambda stage: ([], 3))
+    assert find(other, name).unread == 6
 
 
 def test_an_unknown_id_names_those_whose_parts_are_alike_in_any_order():

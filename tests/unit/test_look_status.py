@@ -110,6 +110,27 @@ def test_the_stage_that_is_next_says_how_far_it_has_come(
     assert f"{want['done']:,}" in told(run) and max(map(len, told(run, 60).splitlines())) <= 60
 
 
+def test_a_run_is_not_done_while_a_benchmark_of_its_recipe_has_no_score(run: Path):
+    recipe = json.loads((run / "recipe.json").read_text())
+    (run / "recipe.json").write_text(json.dumps(recipe | {"evaluate": {"benchmarks": ["MathVista", "wemath"]}}))
+    score(run, "base", "mathvista")
+    found = status_of(run).to_json()
+    assert (found["state"], found["stage"], found["round"]) == ("stopped", "evaluate", 1)
+    assert found["progress"] | {"done": 1, "of": 6, "unit": "score", "part": "benchmarks"} == found["progress"]
+    with locked(run, "go"):
+        assert "1/6 scores (benchmarks)" in told(run, 200)
+    for arm in ("base", "rl", "rise"):
+        score(run, arm, "mathvista")
+        score(run, arm, "wemath")
+    assert status_of(run).state == "done"
+
+
+def score(run: Path, arm: str, benchmark: str) -> None:
+    folder = run / "benchmarks" / arm / benchmark
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "score.json").touch()
+
+
 def test_who_works_on_it_is_said_while_somebody_does(run: Path):
     unfinished(run, "2-diagnose")
     assert holder_of(run) is None

@@ -124,6 +124,8 @@ def test_a_choice_answer_becomes_its_letter(read: Read, answer: Any, choices: li
 
 def test_options_lose_their_own_letters(read: Read) -> None:
     assert read(choice("B", ["A. 3", "(B) 4"]))[0].choices == ("3", "4")
+    assert read(choice("B. blue", ["A. red", "B. blue"]))[0].answer == "B"
+    assert read(choice("2", ["1", "2", "3"]))[0].answer == "B"
     assert read(choice("A", ["A cat", "B flat"]))[0].choices == ("A cat", "B flat")
 
 
@@ -186,6 +188,7 @@ BAD_ROWS: list[tuple[dict[str, Any] | str | bytes, str, str]] = [
     (row(answer_type="zzz"), "unknown answer_type 'zzz'", "known: choice, number, text"),
     (row(answer_type=None), "answer_type is missing", "known: choice, number, text"),
     (row(choices=["3", "4"]), "choices are given but answer_type is 'number'", "use 'choice'"),
+    (choice(1, ["1", "2", "3"]), "answer is the number 1 beside choices", "write the letter or the text"),
     (choice("A", {"A": 3}), "choices is not a list", "or null"),
     (choice("A", ["3", " "]), "choices is not a list of non-empty texts", "or null"),
     (choice("A", ["3"]), "choices has 1 options", "give 2 to 26"),

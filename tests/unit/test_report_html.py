@@ -18,9 +18,12 @@ from fake_run import FAMILIES, make_run
 from PIL import Image
 
 from metis_rise.errors import InputError
+from metis_rise.problems.images import ImageStore
 from metis_rise.report import write_report
 from metis_rise.report.data import load_run
 from metis_rise.report.pictures import PictureBook
+from metis_rise.report.text import standing
+from metis_rise.run import Run
 
 ATTACK = "<script>alert('x')</script>"
 
@@ -196,6 +199,35 @@ def test_a_run_in_progress_says_so_and_a_quiet_one_reports_nothing(run_path: Pat
     assert '<meta http-equiv="refresh" content="60">' in text
 
 
+def test_a_run_of_two_rounds_counts_the_stages_of_both(run_path: Path) -> None:
+    settings(run_path, rounds=2)
+    shutil.rmtree(run_path / "6-evaluate")
+    assert "not finished: 5 of 11 stages are done (round 2, RL: not started)" in page(run_path)
+    run = Run(run_path).in_round(2)
+    run.metric("rl", 7, {"reward": 0.5})
+    assert "not finished: 5 of 11 stages are done (round 2, RL: step 7 of 30)" in page(run_path)
+    run.stage("rl").finish({})
+    assert "not finished: 6 of 11 stages are done (round 2, diagnosis: not started)" in page(run_path)
+
+
+def test_a_page_loads_itself_again_while_benchmarks_of_the_recipe_have_no_score(run_path: Path) -> None:
+    settings(run_path, evaluate={"benchmarks": ["wemath"]})
+    text = page(run_path)
+    assert "not finished: 5 of 6 stages are done" in text and 'http-equiv="refresh"' in text
+    assert standing(load_run(run_path)) == "evaluation: 0 of 3 scores on benchmarks"
+    for arm in ("base", "rl", "rise"):
+        folder = run_path / "benchmarks" / arm / "wemath"
+        folder.mkdir(parents=True)
+        row = {"benchmark": "wemath", "score": 50.0, "n": 2, "complete": True, "metrics": {}}
+        (folder / "score.json").write_text(json.dumps(row))
+    assert "not finished" not in page(run_path)
+
+
+def settings(run_path: Path, **changed: object) -> None:
+    file = run_path / "recipe.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+
+
 def test_a_quiet_run_reports_nothing(run_path: Path) -> None:
     (run_path / "manifest.jsonl").unlink()
     for done in run_path.glob("*/DONE"):
@@ -262,6 +294,13 @@ def test_a_picture_that_is_missing_or_broken_leaves_a_note(run_path: Path) -> No
         path.write_bytes(b"not a picture")
     shown = explored(page(run_path))
     assert shown["pictures"] == {} and shown["problems"][0]["pictures"]
+
+
+def test_a_page_that_is_written_again_encodes_no_picture_again(run_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = next((run_path / "images").iterdir()).stem
+    first = PictureBook(run_path / "images").uri(key)
+    monkeypatch.setattr(ImageStore, "open", None)
+    assert first is not None and PictureBook(run_path / "images").uri(key) == first
 
 
 @pytest.mark.parametrize("side", [40, 1000])

@@ -13,7 +13,7 @@ from metis_rise.report.choosing import change
 from metis_rise.report.data import load_run
 from metis_rise.report.flow_svg import flow_picture
 from metis_rise.report.movement import bucket_of, check_flow, first_met, train_flow
-from metis_rise.report.reading import outcomes, rollout_files, rows_of
+from metis_rise.report.reading import opening_files, outcomes, rollout_files, rows_of
 from metis_rise.types import Bucket, Trajectory, Verdict
 
 ABSENT, BETWEEN, MASTERED = Bucket.ABSENT, Bucket.INCONSISTENT, Bucket.MASTERED
@@ -60,6 +60,18 @@ def test_only_the_first_group_of_a_problem_counts_as_the_first_sight_of_it(tmp_p
     late = [rollout("a", k, 7, True) for k in range(4)] + [rollout("b", k, 2, False) for k in range(4)]
     met = first_met(load_run(run_with(tmp_path, "".join(early + late), {})))
     assert met.rates == {"a": 0.25, "b": 1.0} and met.updates == 1
+
+
+def test_a_first_sight_in_a_file_that_was_left_out_is_not_made_up(tmp_path: Path):
+    run = load_run(run_with(tmp_path, "".join(rollout("a", k, 0, k == 0) for k in range(4)), {}))
+    for step in (50, 51, 52):
+        text = "".join(rollout("late", k, step, True) for k in range(4))
+        (run.path / "1-rl" / f"trajectories-{step:06}.jsonl").write_text(text)
+    size = len(text.encode())
+    files, unread = rollout_files(run.path / "1-rl", 2 * size)
+    assert unread == 2 and len(files) == 2
+    assert opening_files(run.path / "1-rl", 2 * size) == files[:1]
+    assert opening_files(run.path / "1-rl") == rollout_files(run.path / "1-rl")[0]
 
 
 def test_a_flow_counts_the_problems_that_all_moments_know(tmp_path: Path):

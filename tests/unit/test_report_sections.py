@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from fake_run import make_run
@@ -17,6 +16,7 @@ from metis_rise.report.data import load_run
 from metis_rise.report.experts import expert_rows
 from metis_rise.report.html import refresh_report
 from metis_rise.report.troubles import MOST_WARNINGS, troubles
+from metis_rise.run import Run
 
 
 @pytest.fixture
@@ -103,10 +103,23 @@ def test_a_benchmark_without_a_score_is_no_row_and_a_damaged_one_is_named(run_pa
 
 
 def test_a_run_goes_on_where_its_report_cannot_be_written(run_path: Path):
-    said: list[str] = []
-    run: Any = SimpleNamespace(path=run_path, log=said.append)
+    run, log = Run(run_path), run_path / "log.txt"
     refresh_report(run)
-    assert said == [] and (run_path / "report.html").exists()
+    assert not log.exists() and (run_path / "report.html").exists()
     (run_path / "summary.json").write_text("{")
     refresh_report(run)
-    assert len(said) == 1 and said[0].startswith("the report is not brought up to date: ")
+    assert "warning: the report is not brought up to date: " in log.read_text()
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("division by zero"), OSError(5, "Input/output error"), KeyError("x")]
+)
+def test_nor_does_any_other_fault_of_the_page_end_a_run(
+    run_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(_: Path) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr("metis_rise.report.html.write_report", fail)
+    refresh_report(Run(run_path))
+    assert f"not brought up to date: {type(error).__name__}: " in (run_path / "log.txt").read_text()

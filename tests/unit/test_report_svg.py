@@ -17,6 +17,13 @@ from metis_rise.report.svg import HEIGHT, WIDTH, Series, line_plot, ticks
 from metis_rise.report.text import number
 
 
+@pytest.mark.parametrize("value", [1e-4, 2e-4, 3e-5, 3e-6, 0.4, -0.4])
+def test_a_curve_that_stays_where_it_is_can_be_drawn_at_any_length(value: float) -> None:
+    """Means of equal numbers differ in their last bits."""
+    for steps in range(900, 3000, 70):
+        line_plot("Learning rate", [Series("lr", "rl", [(x, value) for x in range(steps)])], str)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [

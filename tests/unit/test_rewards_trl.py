@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from metis_rise.rewards import accuracy_reward, answer_reward, format_reward
+from metis_rise import InputError, judge
+from metis_rise.rewards import accuracy_reward, answer_reward, compute_score, format_reward
 
 RIGHT, WRONG, LOOSE = (
     "<think> So. </think><answer> \\boxed{4} </answer>",
@@ -40,3 +42,50 @@ def test_an_answer_in_words_counts_in_any_format_alone():
 
 def test_a_gold_answer_that_cannot_be_judged_by_is_left_out():
     assert accuracy_reward([RIGHT, RIGHT], ["3 or 5", None]) == [None, None]
+
+
+RED, ONE = ["A. red", "B. blue"], ["(A) one", "(B) two"]
+
+
+@pytest.mark.parametrize("answer_type", ["choice", "text", None])
+@pytest.mark.parametrize(
+    ("choices", "gold", "said", "right"),
+    [
+        (RED, "A", "red", True),
+        (RED, "red", "A", True),
+        (RED, "A. red", "red", True),
+        (RED, "A. red", "A. red", True),
+        (RED, "A", "blue", False),
+        (RED, "red", "B", False),
+        (RED, "A. red", "B", False),
+        (ONE, "(B)", "two", True),
+        (ONE, "(B)", "(B) two", True),
+        (ONE, "(B)", "one", False),
+        ([" one", "two "], "one", "A", True),
+    ],
+)
+def test_options_with_letters_are_judged_as_by_a_run(answer_type, choices, gold, said, right):
+    text = f"<think> So. </think><answer> \\boxed{{{said}}} </answer>"
+    columns = {"answer_type": [answer_type], "choices": [choices]}
+    assert accuracy_reward([text], [gold], **columns) == answer_reward([text], [gold], **columns) == [float(right)]
+    score = compute_score("", text, gold, {"answer_type": answer_type, "choices": choices})
+    assert score["accuracy"] == float(right)
+    assert judge(text, gold, answer_type=answer_type, choices=choices, strict=True).correct is right
+
+
+def test_more_options_than_letters_are_left_out():
+    many = [f"{chr(65 + n % 26)}. {n}" for n in range(27)]
+    assert accuracy_reward([RIGHT], ["4"], choices=[many]) == [None]
+    assert compute_score("", RIGHT, "4", {"choices": many})["accuracy"] == 0.0
+    assert answer_reward(["\\boxed{Z}"], ["25"], choices=[many[:26]]) == [1.0]
+    with pytest.raises(InputError, match="choices has 27 options; give at most 26"):
+        judge(RIGHT, "4", choices=many)
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), np.float32("nan")])
+def test_what_pandas_writes_for_nothing_is_nothing(nothing):
+    assert accuracy_reward([RIGHT], [nothing]) == answer_reward([RIGHT], [nothing]) == [None]
+    columns = {"answer_type": [nothing], "choices": [nothing], "question": [nothing]}
+    assert accuracy_reward([RIGHT], ["4"], **columns) == [1.0]
+    assert compute_score("", RIGHT, "4", dict.fromkeys(columns, nothing))["accuracy"] == 1.0
+    assert compute_score("", "<think> a </think><answer> \\boxed{nan} </answer>", nothing)["accuracy"] == 0.0

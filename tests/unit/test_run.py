@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import io
 import json
+import logging
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from metis_rise import journal
 from metis_rise.errors import InputError
 from metis_rise.run import STAGES, Run, append_jsonl, read_jsonl, write_atomic
+from metis_rise.terminal import Bar, stage_view
 
 RECIPE: dict[str, Any] = {"name": "x", "rl": {"steps": 3, "lr": 1e-4}, "sft": {"stages": [{"name": "a"}]}}
 
@@ -232,6 +236,27 @@ def test_a_metric_that_is_not_finite_is_refused_by_name(tmp_path: Path):
     with pytest.raises(ValueError, match="rl step 4: not finite: loss"):
         run.metric("rl", 4, {"reward": 1.0, "loss": float("nan")})
     assert run.metrics() == []
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), BrokenPipeError()])
+def test_a_terminal_that_is_gone_ends_no_run_and_the_log_goes_on(
+    tmp_path: Path, error: OSError, monkeypatch: pytest.MonkeyPatch
+):
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise error
+
+    run = Run(tmp_path)
+    monkeypatch.setattr(sys, "stdout", Gone())
+    monkeypatch.setattr(sys, "stderr", Gone())
+    run.log("half way")
+    run.log("warning: slow", logging.WARNING)
+    with stage_view("tiny"), Bar(total=2, desc="RL", unit="step") as bar:
+        bar.update()
+    assert [line.split(" ", 1)[1] for line in (tmp_path / "log.txt").read_text().splitlines()] == [
+        "half way",
+        "warning: slow",
+    ]
 
 
 def test_log_and_events_leave_timed_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

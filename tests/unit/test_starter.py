@@ -77,6 +77,32 @@ def test_words_that_yaml_takes_for_something_else(word: str):
     assert (found["model"]["path"], found["problems"]["test"]) == (word, word)
 
 
+@pytest.mark.parametrize("name", ["123", "1e5", "null", "yes", "1:30", "0x1F", "1_30", "mine", "on", "2026-01-01"])
+def test_a_name_that_yaml_takes_for_something_else(tmp_path: Path, name: str):
+    text = recipe_text(Wish(name, "tiny", "a.jsonl", "b.jsonl"), "user_jsonl")
+    assert parse_yaml(text, "made")["name"] == name
+    path = tmp_path / f"{name}.yaml"
+    done = CliRunner().invoke(app, ["init", str(path), "--model", "tiny", *FLAGS])
+    assert done.exit_code == 0, done.output
+    assert load_recipe(str(path)).name == name.replace(":", "_")
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "last"),
+    [
+        ("tiny", (), "rise run {}"),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", (), "rise launch {} > job.sh  # then: sbatch --time=24:00:00 job.sh"),
+        ("Qwen/Qwen3-VL-8B-Instruct", ("--lora",), "rise launch {} > job.sh  # then: sbatch --time=24:00:00 job.sh"),
+    ],
+)
+def test_the_command_for_the_run_is_one_that_works(tmp_path: Path, model: str, more: tuple[str, ...], last: str):
+    done = init(tmp_path, "--model", model, *more, *FLAGS)
+    assert done.stdout.splitlines()[-1] == "  " + last.format(tmp_path / "mine.yaml")
+    if "launch" in last:
+        made = CliRunner().invoke(app, ["launch", str(tmp_path / "mine.yaml")])
+        assert made.exit_code == 0 and made.stdout.startswith("#!/bin/bash"), made.output
+
+
 @pytest.mark.parametrize(
     ("model", "base"),
     [

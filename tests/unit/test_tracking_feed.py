@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from fake_tracker import FakeTracker, noted, tell
 from whole_run import RECIPE, make_whole
 
 from metis_rise.recipe.root import MAY_CHANGE
-from metis_rise.run import Run
+from metis_rise.run import Run, write_jsonl
 from metis_rise.tracking.feed import Feed
 
 
@@ -82,6 +83,40 @@ def test_steps_that_a_resumed_stage_does_again_are_not_sent_again(run: Run):
         run.metric("rl", step, {"reward": 9.0})
     made.sync()
     assert steps(run) == [1, 2, 3, 4]
+
+
+def test_a_journal_that_was_written_anew_twice_is_read_from_its_start(run: Run):
+    made, file = feed(run), run.path / "metrics.jsonl"
+    run.metric("rl-dev", 3, {"greedy": 0.5})
+    made.sync()
+    # ext4 gives a new file the lowest free number: from the third on, each has that of the last but one.
+    for _ in range(2):
+        write_jsonl(file, run.metrics())
+    run.metric("rl-dev", 4, {"greedy": 0.5})
+    made.sync()
+    before = file.stat().st_ino
+    run.truncate_metrics("rl", 1)
+    run.truncate_metrics("rl-dev", 1)
+    assert file.stat().st_ino != before
+    for step in (2, 3, 4, 5):
+        run.metric("rl", step, {"reward": 9.0})
+    run.metric("rl-dev", 5, {"greedy": 0.6})
+    made.sync()
+    assert (steps(run), steps(run, "rl-dev")) == ([1, 2, 3, 4, 5], [3, 4, 5])
+
+
+def test_what_was_sent_is_kept_while_more_is_being_sent(run: Run, monkeypatch: pytest.MonkeyPatch):
+    class Killed(FakeTracker):
+        def scalars(self, curve: str, step: int, at: float, values: Mapping[str, float]) -> None:
+            if step == 3:
+                raise KeyboardInterrupt
+            super().scalars(curve, step, at, values)
+
+    monkeypatch.setattr("metis_rise.tracking.feed._KEEP_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        Feed(run.path, "fake", Killed, [].append).sync()
+    feed(run).close(done=True)
+    assert steps(run) == [1, 2, 3]
 
 
 def test_a_run_that_was_begun_anew_is_another_one_there(run: Run):

@@ -25,7 +25,7 @@ def chosen(names: Sequence[str], data: Path | None) -> dict[Benchmark, Path | No
     Raises:
         InputError: an unknown name, one given twice, one file for several, or a file that is not there.
     """
-    found = [benchmark for name in names for benchmark in _named(name.strip())]
+    found = [benchmark for name in names for benchmark in named(name.strip())]
     if len(set(found)) < len(found):
         raise InputError(f"benchmarks {', '.join(names)}: one is named twice; name each once")
     if len(found) > 1 and data is not None and not data.is_dir():
@@ -33,7 +33,8 @@ def chosen(names: Sequence[str], data: Path | None) -> dict[Benchmark, Path | No
     return {benchmark: sources.find(benchmark, data) for benchmark in found}
 
 
-def _named(name: str) -> list[Benchmark]:
+def named(name: str) -> list[Benchmark]:
+    """The benchmark of this name in any spelling, or the six that `ALL` stands for; InputError where there is none."""
     return [find(each) for each in SIX] if name.lower() == ALL else [find(name)]
 
 

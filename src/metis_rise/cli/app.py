@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import sys
@@ -51,6 +52,9 @@ def exit_codes(debug: bool, *, quiet: bool = False, as_json: bool = False) -> It
     Within it a `quiet` command says nothing but warnings, and one that prints JSON says all else on stderr.
     """
     hide_environment(os.environ)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A sign that the terminal's encoding lacks is shown by its number.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with heeding_signals(), speaking(quiet=quiet, apart=as_json):
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -84,4 +85,10 @@ def preview(
     with exit_codes(debug):
         from metis_rise.data.preview import write_preview
 
-        write_preview(path, target or Path(f"{path.stem or path.name}-preview.html"), number, seed)
+        write_preview(path, target or Path(f"{_title(path)}-preview.html"), number, seed)
+
+
+def _title(path: Path) -> str:
+    """What the files of a problem set are called: without the ending, and without a pattern's signs."""
+    whole = path.absolute()
+    return re.sub(r"[-_.]?[*?\[].*", "", whole.stem) or whole.parent.name or "problems"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -14,12 +15,17 @@ from metis_rise.evaluation.board.scores import read_scores
 from metis_rise.journal import write_atomic
 from metis_rise.policy.card import LOADING
 from metis_rise.problems.prompt import PROMPT_FILE
-from metis_rise.report.data import ARMS, RunData, Score, load_run
+from metis_rise.report.data import ARMS, RunData, Score, StageRecord, load_run
 from metis_rise.report.text import interval, mode_label, percent
 from metis_rise.run import round_name
 from metis_rise.types import Bucket
 
 _TITLES = {"rl": "after reinforcement learning", "rise": "after reinforcement learning and targeted fine-tuning"}
+_SENTENCES = {
+    "rl": "Trained with Metis-RISE by reinforcement learning; the run's fine-tuning came after this model.",
+    "rise": "Trained with Metis-RISE: reinforcement learning first, then fine-tuning on what it could not solve.",
+}
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _USE = """\
 `rise ask THIS_FOLDER picture.png "QUESTION"` asks it, `rise serve THIS_FOLDER` serves it with vLLM, and
 `rise eval THIS_FOLDER --benchmark BENCHMARK` scores it."""
@@ -44,10 +50,10 @@ def card(run: RunData, arm: str, folder: Path) -> str:
     """The card of the model in `folder`, which the run calls `arm`: metadata for a hub, then Markdown."""
     parts = [
         f"# {_line(run.name)}, {_TITLES[arm]}",
-        "Trained with Metis-RISE: reinforcement learning first, then fine-tuning on what it could not solve.",
+        _SENTENCES[arm],
         *_scores(run, arm),
         *_training(run, arm),
-        *_data(run),
+        *_data(run, arm),
         "## Use",
         LOADING.format(kind=_kind(folder)),
         _USE,
@@ -73,7 +79,6 @@ def _compared(run: RunData, arm: str) -> dict[str, Mapping[str, Score]]:
 
 
 def _metadata(run: RunData, arm: str) -> str:
-    base = _base(run)
     results = [
         EvalResult(
             "image-text-to-text",
@@ -86,8 +91,7 @@ def _metadata(run: RunData, arm: str) -> str:
         for mode, score in _compared(run, arm)[arm].items()
     ]
     data = ModelCardData(
-        # A folder of somebody's machine is no model on a hub.
-        base_model=base if base.count("/") == 1 and not base.startswith((".", "/", "~")) else None,
+        base_model=_base(run) if _on_hub(_base(run)) else None,
         library_name="transformers",
         pipeline_tag="image-text-to-text",
         tags=["metis-rise"],
@@ -125,11 +129,15 @@ def _points(score: BenchmarkScore | None) -> str:
 def _training(run: RunData, arm: str) -> Iterator[str]:
     recipe = run.recipe or {}
     rl, model = recipe.get("rl", {}), recipe.get("model", {})
-    rows = [("base", f"`{_line(_base(run))}`"), ("reinforcement learning", _rl_sentence(rl))]
+    base = _base(run) if _on_hub(_base(run)) else _last_part(_base(run))
+    rows = [("base", f"`{_line(base)}`"), ("reinforcement learning", _rl_sentence(rl))]
     if arm == "rise":
-        phases = run.stages["5-sft"].phases
-        rows += [(f"fine-tuning, {_line(phase['name'])}", _sft_sentence(phase)) for phase in phases]
-        rows += [("rounds", str(len(run.later_rounds) + 1))]
+        rows += [
+            (f"fine-tuning{_of_round(run, number)}, {_line(phase['name'])}", _sft_sentence(phase))
+            for number, stages in enumerate(_rounds(run, arm), 1)
+            for phase in stages["5-sft"].phases
+        ]
+        rows += [("rounds", str(len(_rounds(run, arm))))]
     rows += [("vision tower", "frozen" if model.get("freeze_vision") else "trained")]
     rows += [("packages", ", ".join(f"{n} {v}" for n, v in _packages(run).items()))]
     yield "## Training"
@@ -152,25 +160,35 @@ def _sft_sentence(phase: Mapping[str, Any]) -> str:
     return ", ".join([*said, f"{phase['steps']} steps" if "steps" in phase else "skipped"])
 
 
-def _data(run: RunData) -> Iterator[str]:
+def _data(run: RunData, arm: str) -> Iterator[str]:
     config = (run.recipe or {}).get("problems", {})
-    # Names of files, not where they lay.
-    names = [Path(config[split]).name for split in ("train", "dev", "test") if config.get(split)]
+    names = [_last_part(config[split]) for split in ("train", "dev", "test") if config.get(split)]
     where = "the procedural world" if config.get("kind") == "world" else ", ".join(f"`{_line(n)}`" for n in names)
     sizes = ", ".join(f"{len(problems)} {split}" for split, problems in run.problems.items() if problems)
     yield "## Data"
     yield f"Problems from {where}: {sizes}."
-    buckets = (run.stages["2-diagnose"].result or {}).get("buckets")
-    if buckets:
-        sorted_ = ", ".join(f"{buckets.get(bucket.value, 0)} {bucket.value}" for bucket in Bucket)
-        experts = (run.stages["4-expert"].result or {}).get("experts", {})
-        kept = ", ".join(
-            f"{said.get('kept', 0)} from {_line(name)}" for name, said in experts.items() if said.get("kept")
-        )
-        yield (
-            f"After RL they were {sorted_}. Taught: {run.stages['3-distill'].used or 0} trajectories of the model's own"
-            + (f", and of experts {kept}." if kept else ".")
-        )
+    for number, stages in enumerate(_rounds(run, arm), 1):
+        buckets = (stages["2-diagnose"].result or {}).get("buckets")
+        if buckets:
+            sorted_ = ", ".join(f"{buckets.get(bucket.value, 0)} {bucket.value}" for bucket in Bucket)
+            taught = f" {_taught(stages)}" if arm == "rise" else ""
+            yield f"After RL{_of_round(run, number)} they were {sorted_}.{taught}"
+
+
+def _taught(stages: Mapping[str, StageRecord]) -> str:
+    experts = (stages["4-expert"].result or {}).get("experts", {})
+    kept = ", ".join(f"{said.get('kept', 0)} from {_line(name)}" for name, said in experts.items() if said.get("kept"))
+    own = f"Taught: {stages['3-distill'].used or 0} trajectories of the model's own"
+    return own + (f", and of experts {kept}." if kept else ".")
+
+
+def _rounds(run: RunData, arm: str) -> list[Mapping[str, StageRecord]]:
+    """The stages of each round that the model of `arm` went through: the scored RL model is the first round's."""
+    return [run.stages, *(run.later_rounds if arm == "rise" else ())]
+
+
+def _of_round(run: RunData, number: int) -> str:
+    return f" of round {number}" if run.later_rounds else ""
 
 
 def _prompt(folder: Path) -> Iterator[str]:
@@ -190,6 +208,17 @@ def _kind(folder: Path) -> str:
 
 def _base(run: RunData) -> str:
     return str((run.recipe or {}).get("model", {}).get("path", "unknown"))
+
+
+def _on_hub(path: str) -> bool:
+    # Nothing in a run says where its base lay; a folder of that name here is what the run has loaded.
+    return _HUB_ID.fullmatch(path) is not None and not Path(path).is_dir()
+
+
+def _last_part(path: str) -> str:
+    """The name of a file or folder without where it lay, which is this machine's own business."""
+    # Windows' reading takes both kinds of slashes.
+    return PureWindowsPath(path).name or "a folder"
 
 
 def _packages(run: RunData) -> dict[str, str]:

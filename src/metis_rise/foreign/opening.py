@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ FORMS = "a .jsonl, .json or .parquet file, several such as data/train-*.parquet,
 _WILD = frozenset("*?[")
 _METADATA = "metadata.jsonl"
 # What the name of one file of several has after the name of the whole.
-_SHARDS = re.compile(r"(-\d{5}-of-\d{5}|[-_.]?[*?\[].*)?\.parquet$")
+_SHARDS = re.compile(r"(-\d{5}-of-\d{5}(-[0-9a-f]{16})?|[-_.]?[*?\[].*)?\.parquet$")
+# Shards may also have a bare number.
+_NUMBER = re.compile(r"[-_.]?\d+$")
 
 
 def open_rows(path: Path, spool: Spool) -> RowSource:
@@ -62,10 +64,23 @@ def _open_folder(folder: Path, spool: Spool) -> RowSource:
     if (folder / "state.json").is_file():
         return _table_source(folder.name, tables.saved_rows(folder), spool)
     if (folder / _METADATA).is_file():
-        return _open_lines(folder / _METADATA, spool)
+        return _open_lines(folder / _METADATA, spool, foreign=True)
     if shards := sorted(folder.glob("*.parquet")):
+        _check_one_set(folder, shards)
         return _table_source(folder.name, tables.parquet_rows(shards), spool)
     raise InputError(f"{folder}: this is a folder with no problems that can be read; give {FORMS}")
+
+
+def _check_one_set(folder: Path, files: Sequence[Path]) -> None:
+    """Refuse files that are not shards of one set: a test split would be trained on."""
+    sets = {_NUMBER.sub("", _SHARDS.sub("", file.name)): file.name for file in files}
+    if len(sets) > 1:
+        stem = "train" if "train" in sets else min(sets)
+        example = f"{stem}-*.parquet" if sets[stem].startswith(f"{stem}-") else sets[stem]
+        names = ", ".join(sorted(sets))[:200]
+        raise InputError(
+            f"{folder}: holds several sets of parquet files ({names}); name one, such as {folder}/{example}"
+        )
 
 
 def _matching(path: Path) -> list[Path]:
@@ -90,18 +105,17 @@ def _table_source(family: str, rows: Iterable[tuple[int, tuple[Path, Any]]], spo
     return RowSource(rows, read)
 
 
-def _open_lines(path: Path, spool: Spool) -> RowSource:
-    """JSON lines, of our own schema unless the first row says otherwise."""
-    ours = jsonl_source(path)
-    lines = iter(ours.raw)
+def _open_lines(path: Path, spool: Spool, *, foreign: bool = False) -> RowSource:
+    """JSON lines; each is of our own schema unless `foreign`, or it or the first one says otherwise."""
+    lines = iter(jsonl_source(path).raw)
     first = next(lines, None)
-    if first is None or not _starts_foreign(path, *first):
-        return RowSource(chain([] if first is None else [first], lines), ours.read)
+    translated = foreign or (first is not None and _starts_foreign(path, *first))
 
     def read(number: int, line: bytes) -> Row:
-        return translate(jsonl_row(path, number, line), path.stem, spool)
+        row = jsonl_row(path, number, line)
+        return translate(row, path.stem, spool) if translated or is_foreign(row.record) else row
 
-    return RowSource(chain([first], lines), read)
+    return RowSource(chain([] if first is None else [first], lines), read)
 
 
 def _starts_foreign(path: Path, number: int, line: bytes) -> bool:

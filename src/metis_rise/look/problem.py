@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -68,15 +68,16 @@ def find(path: Path, name: str) -> Found:
     """The problem `name` (an id, or a part of one alone) of the run in `path`; InputError where there is none."""
     data = load_run(path)
     split, problem = _problem(data, name)
-    files, unread = rollout_files(path / "1-rl")
+    homes = [path, *(path / round_name(number) for number in range(2, len(data.later_rounds) + 2))]
+    rollouts = [rollout_files(home / "1-rl") for home in homes]
     return Found(
         data,
         problem,
         split,
         tuple(_standings(data, problem.id)),
-        tuple(each for each in _answers(data, problem.id, files) if each.trajectories),
-        _unsolved(path / "4-expert" / "outcomes.jsonl", problem.id),
-        unread,
+        tuple(each for each in _answers(homes, problem.id, [files for files, _ in rollouts]) if each.trajectories),
+        _unsolved(homes, problem.id),
+        sum(unread for _, unread in rollouts),
     )
 
 
@@ -84,6 +85,8 @@ def _problem(data: RunData, name: str) -> tuple[str, Problem]:
     known = {key: (split, problem) for split, found in data.problems.items() for key, problem in found.items()}
     if name in known:
         return known[name]
+    if not known:
+        raise InputError(f"{data.path}: has no problems yet; wait until the run has made or read them")
     parts = [key for key in known if name in key]
     if len(parts) == 1:
         return known[parts[0]]
@@ -114,21 +117,17 @@ def _standings(data: RunData, key: str) -> Iterator[tuple[str, float]]:
             yield bucket_of(rates[key], data.thresholds).value, rates[key]
 
 
-def _answers(data: RunData, key: str, rollouts: list[Path]) -> Iterator[Answers]:
-    """In the order in which a run makes them, evaluation last."""
-    yield Answers("RL", tuple(t for file in rollouts for t in _of(file, key)))
-    for number in range(1, len(data.later_rounds) + 2):
-        home = data.path if number == 1 else data.path / round_name(number)
+def _answers(homes: Sequence[Path], key: str, rollouts: Sequence[Sequence[Path]]) -> Iterator[Answers]:
+    """In the order in which a run makes them, evaluation last; `homes` are the folders of the rounds."""
+    for number, (home, files) in enumerate(zip(homes, rollouts, strict=True), start=1):
         prefix = "" if number == 1 else f"round {number}: "
-        if number > 1:
-            files, _ = rollout_files(home / "1-rl")
-            yield Answers(f"{prefix}RL", tuple(t for file in files for t in _of(file, key)))
+        yield Answers(f"{prefix}RL", tuple(t for file in files for t in _of(file, key)))
         yield Answers(f"{prefix}diagnosis", tuple(_of(home / "2-diagnose" / _JOURNAL, key)))
         for folder, said in _TAUGHT.items():
             yield Answers(f"{prefix}{said}", tuple(_of(home / folder / _JOURNAL, key)))
     for arm, label in ARMS.items():
         for mode in MODES:
-            yield Answers(f"{label}, {mode}", tuple(_of(data.path / "6-evaluate" / f"{arm}-{mode}.jsonl", key)))
+            yield Answers(f"{label}, {mode}", tuple(_of(homes[0] / "6-evaluate" / f"{arm}-{mode}.jsonl", key)))
 
 
 def _of(file: Path, key: str) -> Iterator[Trajectory]:
@@ -137,12 +136,12 @@ def _of(file: Path, key: str) -> Iterator[Trajectory]:
     yield from {(t.weights_version, t.sample, t.text): t for t in rows}.values()
 
 
-def _unsolved(file: Path, key: str) -> str:
-    """Why no expert's answer was kept; "" where one was, or none was asked."""
-    if not file.exists():
-        return ""
-    rows = (row for _, row in stream_jsonl(file))
-    return next((str(row["reason"]) for row in rows if row["problem"] == key and not row["kept"]), "")
+def _unsolved(homes: Sequence[Path], key: str) -> str:
+    """Why the last round that asked experts kept no answer; "" where one was kept, or none was asked."""
+    files = (home / "4-expert" / "outcomes.jsonl" for home in reversed(homes))
+    rows = (row for file in files if file.exists() for _, row in stream_jsonl(file))
+    last = next((row for row in rows if row["problem"] == key), None)
+    return "" if last is None or last["kept"] else str(last["reason"])
 
 
 def _row(t: Trajectory) -> dict[str, Any]:

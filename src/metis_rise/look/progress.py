@@ -73,6 +73,9 @@ def _sft(data: RunData, run: Run, folder: Path) -> Progress | None:
 
 
 def _evaluate(data: RunData, run: Run, folder: Path) -> Progress:
+    if data.stages["6-evaluate"].state == "done":
+        there, wanted = data.scores
+        return Progress(there, wanted, "score", part="benchmarks")
     modes = [mode for mode in MODES if _setting(data, "evaluate", mode) is not False]
     files = [folder / f"{arm}-{mode}.jsonl" for arm in ARMS for mode in modes]
     return Progress(sum(file.exists() for file in files), len(files), "answer set")

@@ -18,14 +18,13 @@ from rich.text import Text
 from metis_rise.errors import InputError
 from metis_rise.lock import Holder, holder_of
 from metis_rise.look.progress import Progress, progress
-from metis_rise.report.data import STAGES, RunData, StageRecord, load_run
+from metis_rise.report.data import RunData, StageRecord, load_run
 from metis_rise.report.terminal import arms_table
 from metis_rise.report.text import duration, number
 from metis_rise.run import Run, round_name
 from metis_rise.terminal.plain import one_line, plain
 
 _MARKS = {"done": ("●", "green"), "unfinished": ("◐", "cyan"), "not started": ("○", "dim")}
-_LAST_STAGE = "6-evaluate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def status_of(path: Path) -> Status:
     if not (path / "recipe.json").is_file():
         raise InputError(f"{path}: no run folder (it holds no recipe.json); name one such as runs/tiny")
     data, holder = load_run(path), holder_of(path)
-    stage = _next(data)
+    stage = data.next_stage
     at = None
     if stage is not None and stage[1].started:
         at = progress(data, Run(path).in_round(stage[0]), stage[1].folder)
@@ -107,31 +106,12 @@ def print_status(path: Path, console: Console, *, as_json: bool = False) -> None
         console.print(Text(f"report: {page}"), soft_wrap=True)
 
 
-def _next(data: RunData) -> tuple[int, StageRecord] | None:
-    """The first stage that is not done, with its round."""
-    *each_round, last = data.stages.values()
-    asked = (data.recipe or {}).get("rounds", 1)
-    rounds = asked if isinstance(asked, int) else 1
-    for turn in range(1, rounds + 1):
-        there = each_round if turn == 1 else _later(data, turn)
-        for record in there:
-            if record.state != "done":
-                return turn, record
-    return None if last.state == "done" else (1, last)
-
-
-def _later(data: RunData, turn: int) -> list[StageRecord]:
-    """The stages of a later round, whether or not it has begun; evaluation is the whole run's."""
-    begun = turn - 2 < len(data.later_rounds)
-    found = data.later_rounds[turn - 2] if begun else {name: StageRecord(name, False, None) for name in STAGES}
-    return [record for name, record in found.items() if name != _LAST_STAGE]
-
-
 def _stages(data: RunData) -> Iterator[tuple[str, StageRecord]]:
     """All stages that are known, those of later rounds as "round-2/rl"."""
     yield from ((_short(record), record) for record in data.stages.values())
-    for turn, _ in enumerate(data.later_rounds, start=2):
-        yield from ((f"{round_name(turn)}/{_short(record)}", record) for record in _later(data, turn))
+    for turn, stages in enumerate(data.later_rounds, start=2):
+        own = (record for record in stages.values() if record.folder != "6-evaluate")
+        yield from ((f"{round_name(turn)}/{_short(record)}", record) for record in own)
 
 
 def _short(record: StageRecord) -> str:

@@ -21,7 +21,7 @@ pipeline_tag: image-text-to-text
 tags: [metis-rise]
 ---
 
-A vision-language model trained with Metis-RISE: reinforcement learning, then fine-tuning on what it could not solve.
+A vision-language model as a stage of a Metis-RISE run left it.
 The licence of the model that it was trained from applies.
 
 {loading}

@@ -24,6 +24,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 1 << 26
 """A picture of more is refused before it is decoded: a file of a few kilobytes may unfold to gigabytes."""
 
+MAX_SLIMNESS = 200
+"""A picture whose sides differ by more than this factor is refused: the models' processors take none."""
+
 MAX_BYTES = 1 << 27
 """A larger picture file is refused unread."""
 
@@ -198,6 +201,11 @@ def _opened(data: bytes) -> Image.Image:
         image = Image.open(BytesIO(data), formats=FORMATS)
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(f"the picture has {image.width} x {image.height} pixels; save it smaller, {_MOST}")
+    if max(image.size) > MAX_SLIMNESS * min(image.size):
+        raise ImageError(
+            f"the picture has {image.width} x {image.height} pixels; models read none that is more than "
+            f"{MAX_SLIMNESS} times as long as wide, so cut it or leave it out"
+        )
     return image
 
 

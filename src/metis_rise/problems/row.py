@@ -135,7 +135,7 @@ class Row:
         if not 2 <= len(value) <= MAX_CHOICES:
             what = f"choices has {len(value)} options"
             raise self.fault(what, f"give 2 to {MAX_CHOICES}, or null", "too few or too many choices")
-        texts = _without_letters(tuple(str(choice).strip() for choice in value))
+        texts = without_letters(tuple(str(choice).strip() for choice in value))
         return tuple(self._without_controls("choices", text) for text in texts)
 
     def answer(self, kind: AnswerType, choices: tuple[str, ...] | None) -> str:
@@ -145,6 +145,10 @@ class Row:
             raise self.fault("answer is missing or empty", "write the gold answer")
         if not is_plain(value):
             raise self.fault(f"answer is {_kind(value)}", "write it as a string or a number")
+        if choices is not None and not isinstance(value, str) and value in range(len(choices) + 1):
+            # It may be meant as the place of an option, from 0 or from 1, or as an option's text.
+            what = f"answer is the number {value} beside choices"
+            raise self.fault(what, "write the letter or the text, as a string", "answer is a number beside choices")
         text = str(value).strip()
         if not text:
             raise self.fault("answer is missing or empty", "write the gold answer")
@@ -157,6 +161,9 @@ class Row:
         known = set(ascii_uppercase) if choices is None else {letter_of(index) for index in range(len(choices))}
         upper = read_letters(text, any_case=False)
         by_text = option_letter(text, choices or ())
+        if by_text is None and choices is not None:
+            # As the row has them, each with its own letter.
+            by_text = option_letter(text, [str(choice) for choice in self.record.get("choices") or ()])
         letters = read_letters(text)
         if upper is not None and len(upper) == 1 and known.issuperset(upper):
             return upper[0]
@@ -224,7 +231,7 @@ def is_plain(value: object) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
-def _without_letters(choices: tuple[str, ...]) -> tuple[str, ...]:
+def without_letters(choices: tuple[str, ...]) -> tuple[str, ...]:
     """Options such as `A. three`, `(B) four` without the letter, if each one carries its own."""
     bare = []
     for index, text in enumerate(choices):

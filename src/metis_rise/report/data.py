@@ -5,16 +5,16 @@ Everything may be missing: a report of a run in progress is as welcome as one of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metis_rise.benchmarks.choice import named
+from metis_rise.benchmarks.evaluation_folder import SCORE
 from metis_rise.errors import InputError
-from metis_rise.json_text import parse_json
-from metis_rise.run import read_jsonl, round_name
+from metis_rise.report.files import as_written, read_object, rows
+from metis_rise.run import round_name
 from metis_rise.run_format import read_format
 from metis_rise.types import Problem, Trajectory
 
@@ -29,7 +29,7 @@ STAGES = {
     "6-evaluate": "evaluation",
 }
 SPLITS = ("train", "dev", "test")
-_RECIPE_TYPES: Mapping[str, Any] = {"name": str, "diagnose": dict, "sampling": dict}
+_RECIPE_TYPES: Mapping[str, Any] = {"name": str, "diagnose": dict, "sampling": dict, "evaluate": dict}
 _SUMMARY_TYPES: Mapping[str, Any] = {"recipe": str, "arms": dict, "seconds": dict, "peak_memory_mb": int | float}
 _DONE_TYPES: Mapping[str, Any] = {
     "seconds": int | float,
@@ -175,6 +175,47 @@ class RunData:
         return config.get("absent_at", 0.0), config.get("mastered_at", 1.0)
 
     @property
+    def rounds(self) -> int:
+        """How many the recipe asks for."""
+        asked = (self.recipe or {}).get("rounds", 1)
+        return max(asked if isinstance(asked, int) else 1, 1 + len(self.later_rounds))
+
+    def in_order(self) -> Iterator[tuple[int, StageRecord]]:
+        """The stages of all rounds, each with its round, begun or not; evaluation, the whole run's, is the last."""
+        *first, last = self.stages.values()
+        yield from ((1, record) for record in first)
+        for turn in range(2, self.rounds + 1):
+            begun = turn - 2 < len(self.later_rounds)
+            there = self.later_rounds[turn - 2] if begun else {name: StageRecord(name, False, None) for name in STAGES}
+            yield from ((turn, record) for name, record in there.items() if name != last.folder)
+        yield 1, last
+
+    @property
+    def scores(self) -> tuple[int, int]:
+        """Of the benchmarks that the recipe names: the models' scores that are there, and how many there will be."""
+        asked = (self.recipe or {}).get("evaluate", {}).get("benchmarks", ())
+        with as_written(self.path / "recipe.json"):
+            names = {benchmark.name for name in asked for benchmark in named(name)}
+        files = [self.path / "benchmarks" / arm / name / SCORE for arm in ARMS for name in names]
+        return sum(file.exists() for file in files), len(files)
+
+    @property
+    def next_stage(self) -> tuple[int, StageRecord] | None:
+        """The first stage that is not done, with its round; None where the run is, the recipe's benchmarks too."""
+        left = next(((turn, record) for turn, record in self.in_order() if record.state != "done"), None)
+        there, wanted = self.scores
+        return (1, self.stages["6-evaluate"]) if left is None and there < wanted else left
+
+    @property
+    def finished(self) -> tuple[int, int]:
+        """How many stages are done, and how many there are; evaluation ends with the recipe's benchmarks."""
+        *first, last = self.stages.values()
+        begun = [*first, *(record for stages in self.later_rounds for record in stages.values())]
+        done = sum(record.state == "done" for record in begun if record.folder != last.folder)
+        there, wanted = self.scores
+        return done + (last.state == "done" and there == wanted), self.rounds * len(first) + 1
+
+    @property
     def starts(self) -> list[Mapping[str, Any]]:
         """Every start and resume of the run with its environment, oldest first."""
         return [event for event in self.events if event.get("kind") == "start"]
@@ -204,10 +245,10 @@ def load_run(path: Path) -> RunData:
     read_format(path)
     return RunData(
         path=path,
-        recipe=_read_json(path / "recipe.json", _RECIPE_TYPES, ("name",)),
+        recipe=read_object(path / "recipe.json", _RECIPE_TYPES, ("name",)),
         summary=_summary(path / "summary.json"),
         metrics=_metrics(path / "metrics.jsonl"),
-        events=_rows(path / "manifest.jsonl"),
+        events=rows(path / "manifest.jsonl"),
         stages=_stages(path),
         problems={split: _problems(path / "problems" / f"{split}.jsonl") for split in SPLITS},
         later_rounds=_later_rounds(path),
@@ -219,7 +260,7 @@ def _stages(folder: Path) -> dict[str, StageRecord]:
 
 
 def _result(folder: Path, stage: str) -> dict[str, Any] | None:
-    return _read_json(folder / stage / "DONE", _DONE_TYPES, ("buckets",) if stage == "2-diagnose" else ())
+    return read_object(folder / stage / "DONE", _DONE_TYPES, ("buckets",) if stage == "2-diagnose" else ())
 
 
 def _later_rounds(path: Path) -> list[Mapping[str, StageRecord]]:
@@ -230,15 +271,15 @@ def _later_rounds(path: Path) -> list[Mapping[str, StageRecord]]:
 
 
 def _summary(path: Path) -> Summary | None:
-    content = _read_json(path, _SUMMARY_TYPES)
-    with _as_written(path):
+    content = read_object(path, _SUMMARY_TYPES)
+    with as_written(path):
         return None if content is None else Summary.from_json(content)
 
 
 def _metrics(path: Path) -> list[Metric]:
     """The journal in order; a step that a resumed run did again counts once, with its last values."""
-    with _as_written(path):
-        found = {(row["stage"], row["step"]): _metric(row["stage"], row["step"], row["values"]) for row in _rows(path)}
+    with as_written(path):
+        found = {(row["stage"], row["step"]): _metric(row["stage"], row["step"], row["values"]) for row in rows(path)}
     return list(found.values())
 
 
@@ -247,44 +288,10 @@ def _metric(stage: Any, step: Any, values: Mapping[str, Any]) -> Metric:
 
 
 def _problems(path: Path) -> dict[str, Problem]:
-    with _as_written(path):
-        return {problem.id: problem for problem in map(Problem.from_json, _rows(path))}
+    with as_written(path):
+        return {problem.id: problem for problem in map(Problem.from_json, rows(path))}
 
 
 def _trajectories(path: Path) -> list[Trajectory]:
-    with _as_written(path):
-        return [Trajectory.from_json(row) for row in _rows(path)]
-
-
-@contextmanager
-def _as_written(path: Path) -> Iterator[None]:
-    """Says of a file's values that they are not what a run writes, where they are of other kinds."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:120]
-        raise InputError(f"{path}: not as a run writes it ({why}); restore the file") from error
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    return read_jsonl(path) if path.exists() else []
-
-
-def _read_json(path: Path, types: Mapping[str, Any], needs: Sequence[str] = ()) -> dict[str, Any] | None:
-    """The JSON object in a file: the names in `needs` are there, and what is there is of the `types` by name."""
-    if not path.exists():
-        return None
-    try:
-        content = parse_json(path.read_bytes())
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, row {error.lineno}: not JSON ({error.msg}); restore the file") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not JSON ({error}); restore the file") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no JSON object; restore the file")
-    if missing := [name for name in needs if name not in content]:
-        raise InputError(f"{path}: holds no {missing[0]}; restore the file")
-    wrong = next((name for name in types if name in content and not isinstance(content[name], types[name])), None)
-    if wrong is not None:
-        raise InputError(f"{path}: {wrong} is {repr(content[wrong])[:60]}, not as a run writes it; restore the file")
-    return content
+    with as_written(path):
+        return [Trajectory.from_json(row) for row in rows(path)]

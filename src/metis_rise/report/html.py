@@ -14,10 +14,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from metis_rise.errors import InputError
 from metis_rise.report import charts, text
 from metis_rise.report.benchmarks import benchmark_rows
-from metis_rise.report.data import ARMS, MODES, STAGES, RunData, Summary, load_run
+from metis_rise.report.data import ARMS, MODES, RunData, Summary, load_run
 from metis_rise.report.experts import expert_rows
 from metis_rise.report.explorer import explorer
 from metis_rise.report.movement import check_flow, first_met, right_by_arm, train_flow
@@ -40,11 +39,9 @@ def write_report(run_path: Path) -> Path:
 
 
 def refresh_report(run: Run) -> None:
-    """`write_report` while a run goes: where a file cannot be read the log says so, and the run goes on."""
-    try:
+    """`write_report` while a run goes on, whatever comes of it."""
+    with run.spared("the report is not brought up to date"):
         write_report(run.path)
-    except InputError as error:
-        run.log(f"the report is not brought up to date: {error}")
 
 
 def environment() -> Environment:
@@ -76,14 +73,11 @@ def render(run: RunData) -> str:
 
 def _context(run: RunData) -> dict[str, Any]:
     script = "\n".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    finished = sum(stage.state == "done" for stage in run.stages.values())
     return {
         "run": run,
         "arms": ARMS,
         "modes": {mode: text.mode_label(mode, run.recipe) for mode in MODES},
-        "finished": finished,
-        "planned": len(STAGES),
-        "standing": text.standing(run) if finished < len(STAGES) else None,
+        "standing": text.standing(run) if run.next_stage else None,
         "now": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         "headline": text.headline(run.summary) if run.summary else "No arm is evaluated yet.",
         "sentences": text.verdict_sentences(run.summary) if run.summary else [],

@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import median
 
 from metis_rise.report.data import ARMS, MODES, RunData
-from metis_rise.report.reading import outcomes, rollout_files
+from metis_rise.report.reading import opening_files, outcomes
 from metis_rise.types import Bucket
 
 ORDER = (Bucket.MASTERED, Bucket.INCONSISTENT, Bucket.ABSENT)
@@ -53,10 +53,9 @@ class FirstMet:
 
 
 def first_met(run: RunData) -> FirstMet:
-    """Reads RL's rollouts, of the first round."""
+    """Reads RL's rollouts, of the first round; of very many those that came first."""
     groups: dict[str, tuple[int, dict[int, bool]]] = {}
-    files, _ = rollout_files(run.path / "1-rl")
-    for one in (one for file in files for one in outcomes(file)):
+    for one in (one for file in opening_files(run.path / "1-rl") for one in outcomes(file)):
         version, samples = groups.setdefault(one.problem_id, (one.weights_version, {}))
         # A later group of the problem has newer weights, or has a sample twice.
         if one.weights_version == version:

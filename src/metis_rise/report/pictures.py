@@ -22,19 +22,20 @@ class PictureBook:
 
     def __init__(self, folder: Path) -> None:
         """Of the store in `folder`."""
-        self._store = ImageStore(folder)
+        self._folder = folder
 
     def uri(self, key: str) -> str | None:
         """The picture as it is where that is small, else as WebP of at most 400 px; None where there is none."""
         try:
-            return _encoded(self._store, key)
+            return _encoded(self._folder, key)
         except InputError:
             return None
 
 
 # A page is written many times while a run goes, and what a store holds never changes: it is named by its content.
 @lru_cache(maxsize=2048)
-def _encoded(store: ImageStore, key: str) -> str:
+def _encoded(folder: Path, key: str) -> str:
+    store = ImageStore(folder)
     content, image = store.read(key), store.open(key)
     kind = {".png": "png", ".jpg": "jpeg"}[store.path(key).suffix]
     if max(image.size) > LARGEST_SIDE or len(content) > _SMALL_ENOUGH:

@@ -84,6 +84,12 @@ def rollout_files(stage: Path, most: int = MOST_BYTES) -> tuple[list[Path], int]
     return [*first, *last], len(rest) - len(last)
 
 
+def opening_files(stage: Path, most: int = MOST_BYTES) -> list[Path]:
+    """Those of `rollout_files` before any that is left out."""
+    files, unread = rollout_files(stage, most)
+    return _within(sorted(stage.glob("trajectories-*.jsonl")), most // 2) if unread else files
+
+
 def _within(files: Sequence[Path], most: int) -> list[Path]:
     """As many of `files` from the start as hold `most` bytes together, one at least."""
     taken: list[Path] = []

@@ -48,12 +48,17 @@ class Bar:
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
     """At most `most` + 1 round numbers, equally spaced by 1, 2 or 5 times a power of ten, around low..high."""
-    span = (high - low) or abs(high) or 1.0
+    span = (abs(high) or 1.0) if _flat(low, high) else high - low
     power = 10.0 ** floor(log10(span / most))
     step = next(m * power for m in (1, 2, 5, 10, 20) if ceil(high / (m * power)) - floor(low / (m * power)) <= most)
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
     digits = 12 - floor(log10(step))
     return [round(n * step, digits) for n in range(first, max(last, first + 1) + 1)]
+
+
+def _flat(low: float, high: float) -> bool:
+    """Whether they are one value: means of equal numbers differ in their last bits."""
+    return high - low <= 1e-9 * max(abs(low), abs(high))
 
 
 def line_plot(title: str, series: Sequence[Series], y_format: Format, x_label: str = "step") -> Markup:
@@ -64,7 +69,7 @@ def line_plot(title: str, series: Sequence[Series], y_format: Format, x_label: s
     if not ys:
         raise ValueError(f"{title}: nothing to plot")
     low = min(ys)
-    y_ticks = ticks(0.0 if 0 <= low < 0.6 * max(ys) or low == max(ys) >= 0 else low, max(ys))
+    y_ticks = ticks(0.0 if 0 <= low < 0.6 * max(ys) or (low >= 0 and _flat(low, max(ys))) else low, max(ys))
     frame = _Frame(min(xs), max(xs), y_ticks, y_format)
     body = [*frame.y_axis(), *frame.x_axis(x_label)]
     for one, points in drawn:

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from metis_rise.report.data import ARMS, MODES, STAGES, RunData, Summary, load_run
+from metis_rise.report.data import ARMS, MODES, RunData, Summary, load_run
 from metis_rise.report.rounds import rounds
 from metis_rise.report.text import (
     NONE,
@@ -111,9 +111,9 @@ def rounds_table(run: RunData) -> Table | None:
 def print_report(run_path: Path, console: Console) -> None:
     """Print the verdict and the three tables of the run in `run_path`; InputError where there is no such run."""
     run = load_run(run_path)
-    done = sum(stage.state == "done" for stage in run.stages.values())
-    if done < len(STAGES):
-        console.print(f"{run.name}: {done} of {len(STAGES)} stages are done.", markup=False, highlight=False)
+    done, stages = run.finished
+    if done < stages:
+        console.print(f"{run.name}: {done} of {stages} stages are done.", markup=False, highlight=False)
     if run.summary is not None and run.summary.scores:
         for families in _fitting(run.summary, console):
             console.print(arms_table(run.summary, run.recipe, families))

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from metis_rise.report.data import ARMS, MODES, RunData, Score, Summary
+from metis_rise.run import round_name
 
 NONE = "-"
 _STEP_NAMES = {"rl": "RL", "rise": "Targeted SFT"}
@@ -121,13 +122,18 @@ def judge_sentence(summary: Summary) -> str | None:
 
 
 def standing(run: RunData) -> str:
-    """How far a run that is not finished has come: "RL: step 20 of 50"."""
-    stage = next(stage for stage in run.stages.values() if stage.state != "done")
-    steps = [metric.step for metric in run.metrics if metric.stage == "rl"]
+    """How far a run that is not finished has come: "RL: step 20 of 50", "round 2, expert: unfinished"."""
+    assert run.next_stage is not None, "it is not finished"
+    turn, stage = run.next_stage
+    label, curve = (stage.label, "rl") if turn == 1 else (f"round {turn}, {stage.label}", f"{round_name(turn)}/rl")
+    steps = [metric.step for metric in run.metrics if metric.stage == curve]
     wanted = (run.recipe or {}).get("rl", {}).get("steps")
     if stage.folder == "1-rl" and steps:
-        return f"{stage.label}: step {steps[-1]:,}" + (f" of {wanted:,}" if isinstance(wanted, int) else "")
-    return f"{stage.label}: {stage.state}"
+        return f"{label}: step {steps[-1]:,}" + (f" of {wanted:,}" if isinstance(wanted, int) else "")
+    if stage.state == "done":
+        there, scores = run.scores
+        return f"{label}: {there:,} of {scores:,} scores on benchmarks"
+    return f"{label}: {stage.state}"
 
 
 def headline(summary: Summary) -> str:

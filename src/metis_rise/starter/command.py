@@ -12,6 +12,7 @@ import typer
 from metis_rise.cluster.facts import find_facts
 from metis_rise.cluster.parameters import count
 from metis_rise.errors import InputError
+from metis_rise.recipe import load_recipe
 from metis_rise.starter.text import Wish, recipe_text
 
 _MODEL = "Qwen/Qwen2.5-VL-7B-Instruct"
@@ -82,8 +83,12 @@ def _say(file: Path, wish: Wish, base: str) -> None:
     typer.echo(f"{file}: a recipe like {base}")
     for path in (wish.train, wish.test):
         if not Path(path).exists() and not set(path) & set("*?["):
-            typer.echo(f"note: {path} is not here; paths are looked for from where you start `rise run`", err=True)
+            typer.echo(f"note: {path} is not here; paths are looked for from where the run is started", err=True)
     typer.echo("next:")
     typer.echo(f"  rise data check {shlex.quote(wish.train)} --recipe {shlex.quote(str(file))}")
     typer.echo(f"  rise plan {shlex.quote(str(file))}")
-    typer.echo(f"  rise run {shlex.quote(str(file))}")
+    if load_recipe(str(file)).engine.urls == "auto":
+        # Servers that only a launch file starts.
+        typer.echo(f"  rise launch {shlex.quote(str(file))} > job.sh  # then: sbatch --time=24:00:00 job.sh")
+    else:
+        typer.echo(f"  rise run {shlex.quote(str(file))}")

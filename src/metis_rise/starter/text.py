@@ -82,7 +82,7 @@ def _adapted(lines: list[str], wish: Wish) -> Iterator[str]:
             elif not line.strip():
                 yield line
         elif line.startswith("name:"):
-            yield f"name: {wish.name}"
+            yield f"name: {_word(wish.name)}"
         elif section == "model" and line.startswith("  path:"):
             yield f"  path: {_word(wish.model)}"
         else:

@@ -6,7 +6,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import TextIO
@@ -69,7 +69,9 @@ def say(text: str, *, warning: bool = False, aside: bool = False) -> None:
         aside = aside or _screen.apart or _screen.quiet
         stream = sys.stderr if aside else sys.stdout
         # It clears bars of tqdm, and the view listens to both streams.
-        tqdm.write(_fitted(plain(text), stream), file=stream)
+        # A terminal that was closed, or a pipe that nobody reads, ends no run.
+        with suppress(OSError):
+            tqdm.write(_fitted(plain(text), stream), file=stream)
 
 
 def _fitted(text: str, stream: TextIO) -> str:

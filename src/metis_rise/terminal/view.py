@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from rich.console import Console, RenderableType
@@ -49,18 +50,28 @@ class View(Progress):
         )
 
     def start(self) -> None:
-        """Draws from now on, if the terminal can show it; a signal that asks to stop is then told by the view."""
+        """Draws from now on, if the terminal can show it; a signal that asks to stop is then told by the view.
+
+        A terminal that was closed is none that ends a run, neither here nor later.
+        """
         if self.can_draw:
             stopping.told_by_view(True)
-        super().start()
-        # Rich hides the cursor, and who is killed never shows it again. It stands still, on the view's empty last line.
-        self.console.show_cursor(True)
+        with suppress(OSError):
+            super().start()
+            # Rich hides the cursor, and who is killed never shows it again. It stands on the view's empty last line.
+            self.console.show_cursor(True)
 
     def stop(self) -> None:
         """Takes the view away; what was said above it stays."""
         if self.can_draw and self.live.is_started:
-            super().stop()
+            with suppress(OSError):
+                super().stop()
             stopping.told_by_view(False)
+
+    def refresh(self) -> None:
+        """Draws anew, where the terminal is still there."""
+        with suppress(OSError):
+            super().refresh()
 
     def add_known(self, description: str, total: int | None, unit: str, known: Known) -> TaskID:
         """A new task, which `known` counts in `unit`, a noun in the singular."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from metis_rise.tracking.state import State
 _ATTEMPTS = 3
 # In calls of `sync`: with one every five seconds, ten minutes.
 _LONGEST_REST = 120
+# A finished run is sent in one call, which may take minutes: what a kill makes come twice is no more than this.
+_KEEP_S = 2.0
 
 
 class Feed:
@@ -51,6 +54,7 @@ class Feed:
         self._tracker: Tracker | None = None
         self._waiting: deque[Row | SampleFile] = deque()
         self._tries, self._rest, self._failed_in_a_row = 0, 0, 0
+        self._kept_at = time.monotonic()
 
     def sync(self) -> None:
         """Sends what is new, as far as it goes; after failures it lets ever more calls pass before it tries again."""
@@ -93,6 +97,8 @@ class Feed:
                 self.state.lost += 1
             self.state.sent[item.name] = item.step
             self._tries, self._failed_in_a_row = 0, 0
+            if time.monotonic() - self._kept_at >= _KEEP_S:
+                self._keep()
         self._waiting.popleft()
         return True
 
@@ -117,6 +123,7 @@ class Feed:
         if not os.path.samestat(self._run.stat(), os.fstat(self._held)):
             raise InputError(f"{self._run}: is another run by now")
         self.state.write(self._file)
+        self._kept_at = time.monotonic()
 
     def _note(self, error: Exception) -> None:
         self.state.failures += 1

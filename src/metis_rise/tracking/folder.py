@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,7 +52,8 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._offset, self._inode = 0, -1
+        self._offset = 0
+        self._held: int | None = None
         self._told: set[str] = set()
 
     def news(self) -> Iterator[Row | SampleFile]:
@@ -75,10 +77,7 @@ class RunFolder:
         if not file.exists():
             return
         with file.open("rb") as lines:
-            inode = file.stat().st_ino
-            # A resumed stage drops the steps that it does again: the journal is then another file.
-            if inode != self._inode:
-                self._inode, self._offset = inode, 0
+            self._hold(lines.fileno())
             lines.seek(self._offset)
             for line in lines:
                 if not line.endswith(b"\n"):
@@ -87,6 +86,18 @@ class RunFolder:
                 row = parse_line(line)
                 if row is not None:
                     yield _row(row)
+
+    def _hold(self, descriptor: int) -> None:
+        """Begins at the start where the open journal is another file than the one before.
+
+        A resumed stage, which drops the steps that it does again, writes the journal anew. The one before is held open
+        until then, so that none of the new files gets its number.
+        """
+        if self._held is not None and os.path.samestat(os.fstat(self._held), os.fstat(descriptor)):
+            return
+        if self._held is not None:
+            os.close(self._held)
+        self._held, self._offset = os.dup(descriptor), 0
 
     def _stages(self) -> Iterator[Row | SampleFile]:
         for home in (self.path, *sorted(self.path.glob("round-*/"))):

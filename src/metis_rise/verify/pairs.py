@@ -11,8 +11,9 @@ from typing import Any
 from tqdm import tqdm
 
 from metis_rise.errors import InputError
+from metis_rise.problems.answers import MAX_CHOICES, option_letter
 from metis_rise.problems.reader import read_rows
-from metis_rise.problems.row import Row, is_plain
+from metis_rise.problems.row import Row, is_plain, without_letters
 from metis_rise.types import AnswerType, Problem, Verdict
 from metis_rise.verifier.gold import infer_type
 from metis_rise.verifier.judge import judge
@@ -87,9 +88,19 @@ def problem_of(
 ) -> Problem:
     """A problem for judging an answer to it; the gold answer decides its type where none is given.
 
-    So it does for the type text with choices: many data sets call the text of an option so.
+    So it does for the type text with choices: many data sets call the text of an option so. Options lose their own
+    letters as in the reader, and a gold answer that repeats an option with its letter is that letter.
+
+    Raises:
+        InputError: more options than letters.
     """
     options = None if choices is None else tuple(choices)
+    if options and len(options) > MAX_CHOICES:
+        raise InputError(f"choices has {len(options)} options; give at most {MAX_CHOICES}")
+    if options:
+        bare = without_letters(tuple(option.strip() for option in options))
+        gold = gold if bare == options else option_letter(gold, options) or gold
+        options = bare
     if answer_type is None or (options and answer_type is AnswerType.TEXT):
         answer_type = infer_type(gold, options)
     return Problem(name, question, gold, answer_type, choices=options)
