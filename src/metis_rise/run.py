@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from metis_rise import attempt
-from metis_rise.disk import writing
+from metis_rise.disk import disk_fault, writing
 from metis_rise.errors import InputError
 from metis_rise.journal import append_jsonl, parse_object, read_jsonl, write_atomic, write_jsonl
 from metis_rise.leftovers import delete_folder
@@ -202,11 +202,14 @@ class Run:
     def spared(self, unless: str) -> Iterator[None]:
         """What goes wrong in the block does not end the run, whose work it is not: a page, a card.
 
-        The log says `unless` and why; the log of the attempt has the traceback.
+        The log says `unless` and why; the log of the attempt has the traceback. A failing disk is not spared: it would
+        fail the run's next file as well.
         """
         try:
             yield
         except Exception as error:
+            if disk_fault(error) is not None:
+                raise
             why = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
             attempt.log.debug("%s", unless, exc_info=True)
             self.log(f"warning: {unless}: {why}", logging.WARNING)

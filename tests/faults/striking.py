@@ -159,9 +159,9 @@ def visible(name: str) -> str:
 
 
 def kept(run: Path) -> dict[str, str]:
-    """The hashes of all files of the stages that are done."""
+    """The hashes of all files of the stages that are done, but for models' cards, which get the scores in the end."""
     done = [marker.parent for marker in run.glob("*/DONE")]
-    files = [path for stage in done for path in stage.rglob("*") if path.is_file()]
+    files = [path for stage in done for path in stage.rglob("*") if path.is_file() and path.name != "README.md"]
     return {str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
