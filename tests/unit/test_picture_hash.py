@@ -10,9 +10,14 @@ from drawings import COPIES, compressed, drawing
 from PIL import Image, ImageDraw
 
 from metis_rise.data import picture_hash as picture_hash_module
-from metis_rise.data.picture_hash import FORMS, WORDS, alike, alike_within, are_alike, cropped_hashes, picture_hash
+from metis_rise.data.picture_hash import FORMS, WORDS, Hashes, alike, alike_within, cropped_hashes, picture_hash
 
 SEEDS = range(40)
+
+
+def are_alike(first: Hashes, second: Hashes) -> bool:
+    """Whether two pictures look alike."""
+    return next(alike(first[None, None], second[None, None]), None) is not None
 
 
 @pytest.mark.parametrize("copy", COPIES)

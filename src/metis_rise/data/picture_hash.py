@@ -95,11 +95,6 @@ def alike_within(hashes: Hashes) -> Iterator[tuple[int, int]]:
                 yield start + row, start + column
 
 
-def are_alike(first: Hashes, second: Hashes) -> bool:
-    """Whether two pictures look alike, by their hashes [WORDS]."""
-    return next(alike(first[None, None], second[None, None]), None) is not None
-
-
 def _starts(ours: Hashes) -> Iterable[int]:
     starts = range(0, len(ours), _BLOCK)
     return Loop(starts, desc="pictures compared", unit="block") if len(starts) > 1 else starts
