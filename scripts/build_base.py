@@ -32,7 +32,6 @@ from base_builder.perception import teach_perception
 from base_builder.phases import phase
 from base_builder.tokenizer import build_tokenizer
 
-SEED = 0
 BATCH = 96
 
 
@@ -49,21 +48,24 @@ def main() -> None:
     parser.add_argument("--perception-steps", type=int, default=600)
     parser.add_argument("--language-steps", type=int, default=1100)
     parser.add_argument("--style-steps", type=int, default=250)
+    parser.add_argument("--seed", type=int, default=0, help="another seed makes another base; give it its own --out")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
+    if options.seed and options.out == parser.get_default("out"):
+        parser.error("--seed makes another base than the package's; give it its own --out")
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
 
     tokenizer = build_tokenizer()
-    model = build_model(tokenizer, SEED)
+    model, seed = build_model(tokenizer, options.seed), options.seed
 
     def run(name: str, steps: int, work: Callable[[int], object]) -> None:
-        phase(model, options.work / f"{name}-{steps}.safetensors", lambda: work(steps))
+        phase(model, options.work / f"{name}-{steps}{f'-seed{seed}' if seed else ''}.safetensors", lambda: work(steps))
 
-    run("perception", options.perception_steps, lambda steps: teach_perception(model, steps, BATCH, SEED))
-    clean = Classroom(tokenizer, SEED, CLEAN)
+    run("perception", options.perception_steps, lambda steps: teach_perception(model, steps, BATCH, seed))
+    clean = Classroom(tokenizer, seed, CLEAN)
     run("language", options.language_steps, lambda steps: teach_language(model, clean, steps, BATCH, 2e-3, 0.15))
-    styled = Classroom(tokenizer, SEED + 1, STYLED)
+    styled = Classroom(tokenizer, seed + 1, STYLED)
     run("styles", options.style_steps, lambda steps: teach_language(model, styled, steps, BATCH, 6e-4, 0.05))
 
     candidate = options.work / "candidate"

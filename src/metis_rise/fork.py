@@ -61,17 +61,12 @@ def fork(
     if not (source / "recipe.json").is_file():
         raise InputError(f"{source}: no run folder (it holds no recipe.json); name one such as runs/tiny")
     number = read_format(source)
-    changed = {
-        key: pair for key, pair in differences(source, recipe).items() if key != OWN and not may_differ(key, may_change)
-    }
-    diagnose = recipe["diagnose"]
-    fixed = diagnose["samples"] == diagnose["max_samples"]
-    readers = {key: _first_reader(key, fixed) for key in (*changed, *edited)}
-    first = min(readers.values(), default=len(STAGES) - 1)
-    taken = _done(source, first, recipe["rounds"])
+    changed = _changed(source, recipe, may_change)
+    readers = _readers(recipe, (*changed, *edited))
+    taken = _shared(source, recipe, readers)
     if not taken:
         why = "its first stage is not done"
-        if first == 0:
+        if 0 in readers.values():
             why = "the recipes differ in what RL needs: " + ", ".join(
                 f"{key} ({old} there, {new} here)" for key, (old, new) in changed.items() if readers[key] == 0
             )
@@ -92,6 +87,27 @@ def fork(
     write_format(made.path, number)
     made.event("fork", source=str(source), stages=list(taken))
     return taken
+
+
+def shared_stages(source: Path, recipe: Mapping[str, Any], may_change: Collection[str]) -> tuple[str, ...]:
+    """What `fork` would take over from the run in `source`, whose files that the recipe names are as they were."""
+    return _shared(source, recipe, _readers(recipe, _changed(source, recipe, may_change)))
+
+
+def _changed(source: Path, recipe: Mapping[str, Any], may_change: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Dotted keys that differ and matter: (there, here)."""
+    found = differences(source, recipe)
+    return {key: pair for key, pair in found.items() if key != OWN and not may_differ(key, may_change)}
+
+
+def _readers(recipe: Mapping[str, Any], keys: Collection[str]) -> dict[str, int]:
+    """The place of the first stage that reads each of `keys`."""
+    fixed = recipe["diagnose"]["samples"] == recipe["diagnose"]["max_samples"]
+    return {key: _first_reader(key, fixed) for key in keys}
+
+
+def _shared(source: Path, recipe: Mapping[str, Any], readers: Mapping[str, int]) -> tuple[str, ...]:
+    return _done(source, min(readers.values(), default=len(STAGES) - 1), recipe["rounds"])
 
 
 def _first_reader(key: str, fixed: bool) -> int:

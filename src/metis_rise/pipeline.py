@@ -54,6 +54,24 @@ def run(recipe: Recipe, root: Path, name: str, fresh: bool = False, source: Path
     return _led(recipe, root, name, _run, fresh, source)
 
 
+def train(recipe: Recipe, root: Path, name: str, last: str, source: Path | None = None) -> Path:
+    """Runs all stages up to `last` of the last round; nothing is scored on test problems. Returns the run's folder.
+
+    A new run takes over the finished stages of the run in `source` that its recipe shares.
+    """
+
+    def work(shop: Workshop) -> None:
+        rounds = _rounds(shop)
+        ending = ROUND_STAGES[: ROUND_STAGES.index(last) + 1]
+        if "expert" in ending and not rounds[-1].run.is_done("expert"):
+            check_keys(shop.recipe.expert)
+        for turn in rounds:
+            for stage in ROUND_STAGES if turn is not rounds[-1] else ending:
+                _do(turn, stage)
+
+    return _led(recipe, root, name, work, source=source)
+
+
 def _led(
     recipe: Recipe,
     root: Path,

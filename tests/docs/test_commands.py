@@ -49,7 +49,7 @@ def load(given: dict[str, Any]) -> None:
     """Reads the recipe of a command with its settings; one of the reader's own is like `tiny`."""
     name = given["recipe"] if given["recipe"] in shipped_recipes() else "tiny"
     settings = [each.replace("=...", "=x.jsonl") for each in given["overrides"] or () if each != "KEY=VALUE"]
-    load_recipe(name, [*(() if name == "tiny" else PROBLEMS), *settings])
+    load_recipe(name, [*(() if name in ("tiny", "evidence") else PROBLEMS), *settings])
 
 
 @pytest.fixture

@@ -80,6 +80,14 @@ def test_equal_numbers_are_a_fixed_k(tmp_path: Path):
     assert result["counts"]["saved"] == 0
 
 
+def test_where_nothing_is_sampled_every_problem_counts_as_absent(tmp_path: Path):
+    shop = make_shop(tmp_path, RATES, samples=0, max_samples=0)
+    result = diagnose.run(shop)
+    assert asked(shop.fake) == [] and result["buckets"] == {"mastered": 0, "inconsistent": 0, "absent": len(RATES)}
+    assert set(result["solve_rates"].values()) == {0.0} and read_trajectories(journal(shop)) == {}
+    assert "nothing is sampled" in (tmp_path / "log.txt").read_text()
+
+
 def test_the_last_round_is_cut_to_the_most(tmp_path: Path):
     shop = make_shop(tmp_path, {"p": 0.0}, samples=4, max_samples=10)
     diagnose.run(shop)

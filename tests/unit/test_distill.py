@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -115,6 +116,13 @@ def test_inconsistent_problems_teach_themselves_and_mastered_ones_are_replayed(s
     assert result["dropped"] == {"wrong answer": 1, "over the cap": 1}
     assert result["replay_dropped"] == {"over the cap": 3}
     assert result["problems_taught"] == 1
+
+
+def test_without_self_distillation_mastered_ones_are_replayed_all_the_same(shop):
+    config = shop.recipe.distill.model_copy(update={"per_problem": 0})
+    result = distill.run(replace(shop, recipe=shop.recipe.model_copy(update={"distill": config})))
+    assert result["counts"] == {"problems": 1, "candidates": 4, "kept": 0, "used": 0, "replay": 1}
+    assert result["dropped"] == {"wrong answer": 1, "over the cap": 3}
 
 
 def test_the_same_journal_gives_the_same_examples(shop):

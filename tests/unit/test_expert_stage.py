@@ -495,6 +495,12 @@ def test_only_so_many_problems_are_asked(tmp_path: Path):
     assert reasons == {"": 3, "not asked: over expert.max_problems": 6}
 
 
+def test_nobody_is_asked_where_no_problem_may_be(tmp_path: Path):
+    with ChatServer(right) as server:
+        found = Shop(tmp_path, [endpoint(server.url)], ["expert.max_problems=0"], count=4).do()
+        assert server.asked == [] and found["counts"] == {"problems": 4, "asked": 0, "kept": 0, "used": 0}
+
+
 def test_prompts_hold_what_the_recipe_tells(tmp_path: Path):
     with ChatServer(right) as server:
         shop = Shop(

@@ -13,7 +13,7 @@ import pytest
 
 from metis_rise.disk import disk_fault
 from metis_rise.errors import InputError
-from metis_rise.fork import fork
+from metis_rise.fork import fork, shared_stages
 from metis_rise.opening import _check_same_length
 from metis_rise.recipe import MAY_CHANGE, load_recipe, resolved
 from metis_rise.run import STAGES, Run, append_jsonl, read_jsonl, write_jsonl
@@ -86,6 +86,15 @@ def test_all_stages_before_the_first_that_reads_a_change_are_taken_over(tmp_path
 def test_with_a_fixed_number_of_samples_diagnosis_does_not_read_what_distillation_takes(tmp_path: Path):
     fixed = "diagnose.samples=8"
     assert take(make_source(tmp_path, fixed), fixed, "distill.per_problem=4")[1] == STAGES[:2]
+
+
+@pytest.mark.parametrize("override", ["sft.start_from=start", "expert.max_problems=5", "rl.steps=7", "threads=1"])
+def test_what_would_be_taken_over_is_known_before(tmp_path: Path, override: str):
+    source = make_source(tmp_path)
+    there = shared_stages(source, settings("name=other", override), MAY_CHANGE)
+    assert there == STAGES[: {"sft.start_from=start": 4, "expert.max_problems=5": 3, "rl.steps=7": 0}.get(override, 5)]
+    if there:
+        assert take(source, override)[1] == there
 
 
 def test_how_an_endpoint_is_reached_is_no_change(tmp_path: Path):

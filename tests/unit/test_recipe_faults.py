@@ -50,6 +50,9 @@ def test_an_unknown_key_in_a_file_names_the_file(tmp_path: Path):
         ("model.freeze_vision=1", "model.freeze_vision = 1: must be a valid boolean"),
         ("name=../x", "name = '../x': must match"),
         ("rl=3", "rl = 3: must be a section of keys"),
+        ("problems.world.levels=[1, 6]", "problems.world.levels.1 = 6: must be less than or equal to 5"),
+        ("problems.world.levels=[2, 2]", "problems.world.levels = [2, 2]: must name each level once"),
+        ("diagnose.samples=0", "diagnose.samples = 0: must be above 0 unless diagnose.max_samples is 0"),
         ("sft.stages=[]", "sft.stages = []: must have at least 1 item"),
         ("sft.stages.1.data=[own]", "sft.stages.1.data.0 = 'own': must be 'self', 'expert' or 'mastered'"),
         ("sft.stages.1.data=[self, self]", "sft.stages.1.data = ['self', 'self']: must name each kind of data once"),
@@ -199,11 +202,11 @@ def test_a_folder_for_weights_is_refused_where_there_are_no_files():
 
 
 def test_several_faults_are_one_line_each():
-    lines = fault(["rl.group_size=1", "rl.steps=0", "sampling.topp=1"]).splitlines()
+    lines = fault(["rl.group_size=1", "rl.steps=-1", "sampling.topp=1"]).splitlines()
     assert len(lines) == 3
     assert {line.partition(":")[0] for line in lines} == {
         "override rl.group_size=1",
-        "override rl.steps=0",
+        "override rl.steps=-1",
         "override sampling.topp=1",
     }
 

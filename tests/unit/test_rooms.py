@@ -20,6 +20,7 @@ ROWS = (
     ("__main__",),
     ("cli", "api"),
     ("rewards",),
+    ("ablation",),
     ("pipeline", "ask", "bench", "verify", "exchange", "look", "data", "starter"),
     ("evaluation",),
     ("opening",),

@@ -95,7 +95,7 @@ class World(ProblemsBenchmark):
     def problems(self, path: Path | None, store: ImageStore) -> list[Problem]:
         """The same problems, to the byte, that a run of the recipe `tiny` is evaluated on."""
         world = load_recipe("tiny").problems.world
-        return make_problems("test", world.test_per_level, world.seed, store)
+        return make_problems("test", world.test_per_level, world.seed, store, levels=world.levels)
 
 
 class UserProblems(ProblemsBenchmark):

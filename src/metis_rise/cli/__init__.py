@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from metis_rise.cli import board, check, data, evaluation, exchange, launch, look, measure, models, plan, runs, start
+from metis_rise.cli import (
+    ablate,
+    board,
+    check,
+    data,
+    evaluation,
+    exchange,
+    launch,
+    look,
+    measure,
+    models,
+    plan,
+    runs,
+    start,
+)
 from metis_rise.cli.app import app
 
 __all__ = [
+    "ablate",
     "app",
     "board",
     "check",

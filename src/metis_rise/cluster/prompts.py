@@ -65,7 +65,7 @@ def prompts_of(recipe: Recipe, vision: VisionFacts) -> Prompts:
             store = ImageStore(Path(folder))
             pairs = [
                 (sum(sizes.picture(store.size(key)) for key in problem.images), sizes.text(problem.question))
-                for problem in make_problems("train", _OF_A_KIND, world.seed, store)
+                for problem in make_problems("train", _OF_A_KIND, world.seed, store, levels=world.levels)
             ]
         counts = (kinds * world.train_per_level, kinds * world.test_per_level)
         return _prompts(recipe, pairs, counts, f"prompts like {len(pairs)} problems of the world")

@@ -53,7 +53,11 @@ def make_sets(
     if config.kind == "world":
         world = config.world
         sizes = {"train": world.train_per_level, "dev": world.dev_per_level, "test": world.test_per_level}
-        train, dev, test = (make_problems(split, sizes[split], world.seed, store) for split in SPLITS)
+        told = {"train": world.told}
+        train, dev, test = (
+            make_problems(split, sizes[split], world.seed, store, levels=world.levels, told=told.get(split, 0.0))
+            for split in SPLITS
+        )
     else:
         train, dev, test = _read_sets(config, seed, files)
     sets = ProblemSets(train[: config.limit_train], dev, test[: config.limit_test], files.dropped)

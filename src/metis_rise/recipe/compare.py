@@ -26,6 +26,11 @@ def compare(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tupl
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
+def settings(recipe: Mapping[str, Any], but: Collection[str]) -> dict[str, str]:
+    """The dotted keys of a resolved recipe with their values as JSON text, `but` some, list items without numbers."""
+    return {key: text for key, text in _flat(recipe, "") if not may_differ(key, but)}
+
+
 def may_differ(key: str, may_change: Collection[str]) -> bool:
     """Whether a dotted key of `compare` is one of `may_change`, which has no numbers of list items."""
     return re.sub(r"\.\d+(?=\.|$)", "", key) in may_change

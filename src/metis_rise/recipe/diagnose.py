@@ -16,11 +16,12 @@ class DiagnoseConfig(Part):
     settled and enough right completions are in hand (distill.per_problem). Equal numbers make it a fixed K.
     """
 
-    samples: Annotated[int, Field(ge=1)] = 4
+    samples: Annotated[int, Field(ge=0)] = 4
     """Completions per problem and round."""
 
-    max_samples: Annotated[int, Field(ge=1)] = 16
-    """Most completions per problem; no problem is called absent with fewer."""
+    max_samples: Annotated[int, Field(ge=0)] = 16
+    """Most completions per problem; no problem is called absent with fewer. 0 samples nothing, and every problem
+    counts as absent: experts are then asked about problems drawn at random."""
 
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
     """A bucket is settled when it is believed with this probability (Beta posterior, Jeffreys' prior)."""
@@ -46,6 +47,8 @@ class DiagnoseConfig(Part):
     def _apart(self) -> DiagnoseConfig:
         if self.absent_at >= self.mastered_at:
             raise fault("absent_at", self.absent_at, f"must be below diagnose.mastered_at ({self.mastered_at})")
+        if self.samples == 0 < self.max_samples:
+            raise fault("samples", self.samples, "must be above 0 unless diagnose.max_samples is 0")
         if self.samples > self.max_samples:
             raise fault("samples", self.samples, f"must not exceed diagnose.max_samples ({self.max_samples})")
         return self

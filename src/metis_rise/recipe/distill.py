@@ -12,8 +12,8 @@ from metis_rise.recipe.base import Part
 class DistillConfig(Part):
     """Which of the model's own right completions are kept as training examples."""
 
-    per_problem: Annotated[int, Field(ge=1)] = 2
-    """Most trajectories kept per problem."""
+    per_problem: Annotated[int, Field(ge=0)] = 2
+    """Most trajectories kept per problem; 0 keeps none, and there is no self-distillation."""
 
     pick: Literal["shortest", "longest", "median", "likeliest", "diverse", "random"] = "shortest"
     """Which are kept when there are more: by length in tokens (`median`: those nearest to the median), by mean

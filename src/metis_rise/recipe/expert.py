@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from metis_rise.recipe.base import KeyVariable, Part, Url, fault
 
-FREE = ("world", "solution")
+FREE = ("world", "foreign", "solution")
 IMPORTED = "imported"
 Amount = Annotated[float, Field(ge=0)]
 Knowledge = Literal["reference_answer", "reference_solution", "hints", "failed_attempts"]
@@ -16,11 +16,11 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class ExpertEntry(Part):
-    """One expert: `world` and `solution` are free, any other name is a model behind an OpenAI-compatible API."""
+    """One expert: `world`, `foreign` and `solution` are free, other names are models behind OpenAI-compatible APIs."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
-    """`world` (the procedural world's own expert), `solution` (the data's `solution` field), or your name for an
-    endpoint."""
+    """`world` (the procedural world's own expert), `foreign` (a stand-in for a real one there: in another style, and
+    not always right), `solution` (the data's `solution` field), or your name for an endpoint."""
 
     url: Url | None = None
     """Of an endpoint: the base address of its API, such as https://HOST/v1."""
@@ -71,7 +71,7 @@ class ExpertEntry(Part):
     def _kind(self) -> ExpertEntry:
         for key, value in (("url", self.url), ("model", self.model)):
             if not self.free and value is None:
-                raise fault(key, value, f"must be given for the endpoint {self.name!r} (free experts: world, solution)")
+                raise fault(key, value, f"must be given for the endpoint {self.name!r} (free: {', '.join(FREE)})")
             if self.free and value is not None:
                 raise fault(key, value, f"must be left out for {self.name!r}, which is free; an endpoint needs a name")
         if self.samples > 1 and 0 in self.temperatures:
@@ -103,8 +103,8 @@ class ExpertConfig(Part):
     )
     """Experts in order: a problem that one cannot solve goes on to the next."""
 
-    max_problems: Annotated[int, Field(ge=1)] | None = None
-    """Most absent problems given to the experts; null gives all."""
+    max_problems: Annotated[int, Field(ge=0)] | None = None
+    """Most absent problems given to the experts, drawn at random; null gives all, 0 asks nobody."""
 
     knowledge: Annotated[tuple[Knowledge, ...], Field(strict=False)] = (
         "reference_answer",

@@ -23,8 +23,20 @@ class WorldConfig(Part):
     test_per_level: Count = 36
     """Test problems per family and level."""
 
+    levels: Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], Field(strict=False, min_length=1)] = (1, 2, 3)
+    """Its levels, each one step of reasoning longer; the shipped base model has seen 1 to 3."""
+
+    told: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the training problems of drawn families that have no picture: what it would show is told in words."""
+
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the world; the same seed makes the same bytes."""
+
+    @model_validator(mode="after")
+    def _once(self) -> WorldConfig:
+        if len(set(self.levels)) < len(self.levels):
+            raise fault("levels", list(self.levels), "must name each level once")
+        return self
 
 
 class ProblemsConfig(Part):

@@ -29,8 +29,8 @@ Function = Annotated[
 class RLConfig(Part):
     """Reinforcement learning with verified rewards."""
 
-    steps: Count = 200
-    """Policy steps; each samples problems, filters their groups and updates."""
+    steps: CountOrZero = 200
+    """Policy steps; each samples problems, filters their groups and updates. 0 goes on with the model as it is."""
 
     prompts_per_step: Count = 128
     """Groups that one step trains on."""

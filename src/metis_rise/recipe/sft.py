@@ -107,6 +107,10 @@ class SFTConfig(Part):
     """End the curriculum when a stage's dev score falls below the 95 % interval of the best one so far, and go on with
     the best stage's model; false always takes the last one."""
 
+    start_from: Literal["rl", "start"] = "rl"
+    """`rl` teaches the model that RL made, `start` the one that the round began with: what RL and diagnosis found is
+    then taught to a model that has seen neither, which tells the order of the two apart from what is taught."""
+
     stages: Annotated[tuple[SFTStage, ...], Field(strict=False, min_length=1)] = Field(default_factory=_default_stages)
     """The curriculum, in order."""
 

@@ -21,12 +21,16 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A named line through (x, y) points; `colour` is a CSS variable's name, `dots` marks every point."""
+    """A named line through (x, y) points; `colour` is a CSS variable's name, `dots` marks every point.
+
+    `spans` are intervals of y, (low, high) for each point, of lines that are not thinned.
+    """
 
     name: str
     colour: str
     points: Sequence[Point]
     dots: bool = False
+    spans: Sequence[tuple[float, float]] = ()
 
     @property
     def finite(self) -> list[Point]:
@@ -61,19 +65,30 @@ def _flat(low: float, high: float) -> bool:
     return high - low <= 1e-9 * max(abs(low), abs(high))
 
 
-def line_plot(title: str, series: Sequence[Series], y_format: Format, x_label: str = "step") -> Markup:
-    """A line plot with axes and hover titles; long noisy lines are faint under their running mean."""
+def line_plot(
+    title: str,
+    series: Sequence[Series],
+    y_format: Format,
+    x_label: str = "step",
+    x_ticks: Sequence[float] = (),
+    x_format: Format = lambda value: f"{value:,.0f}",
+) -> Markup:
+    """A line plot with axes and hover titles; long noisy lines are faint under their running mean.
+
+    `x_ticks` are places on the x axis that are named; whole round numbers without them.
+    """
     drawn = [(s, s.finite) for s in series]
     xs = [x for _, points in drawn for x, _ in points]
     ys = [y for _, points in drawn for _, y in points]
     if not ys:
         raise ValueError(f"{title}: nothing to plot")
+    ys += [end for one, _ in drawn for span in one.spans for end in span]
     low = min(ys)
     y_ticks = ticks(0.0 if 0 <= low < 0.6 * max(ys) or (low >= 0 and _flat(low, max(ys))) else low, max(ys))
     frame = _Frame(min(xs), max(xs), y_ticks, y_format)
-    body = [*frame.y_axis(), *frame.x_axis(x_label)]
+    body = [*frame.y_axis(), *frame.x_axis(x_label, x_ticks or frame.x_ticks(), x_format)]
     for one, points in drawn:
-        body += _line(frame, one, points, y_format, x_label)
+        body += _line(frame, one, points, y_format, lambda x: f"{x_label} {x_format(x)}")
     return picture(title, body)
 
 
@@ -114,25 +129,31 @@ class _Frame:
             yield f'<line class="{kind}" x1="{self.left:.1f}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             yield label(self.left - 6, y + 4.5, text, "end")
 
-    def x_axis(self, name: str) -> Iterator[str]:
-        for value in ticks(self.x_low, self.x_high, 6):
-            if self.x_low <= value <= self.x_high and value == int(value):
-                x, base = self.x(value), HEIGHT - _BOTTOM
-                yield f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 4}"/>'
-                yield label(x, base + 19, f"{value:,.0f}", "middle")
+    def x_ticks(self) -> list[float]:
+        found = ticks(self.x_low, self.x_high, 6)
+        return [value for value in found if self.x_low <= value <= self.x_high and value == int(value)]
+
+    def x_axis(self, name: str, places: Sequence[float], text: Format) -> Iterator[str]:
+        for value in places:
+            x, base = self.x(value), HEIGHT - _BOTTOM
+            yield f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 4}"/>'
+            yield label(x, base + 19, text(value), "middle")
         yield label((self.left + WIDTH - _RIGHT) / 2, HEIGHT - 4, name, "middle")
 
 
-def _line(frame: _Frame, one: Series, points: Sequence[Point], y_format: Format, x_label: str) -> Iterator[str]:
+def _line(frame: _Frame, one: Series, points: Sequence[Point], y_format: Format, at: Format) -> Iterator[str]:
     noisy = len(points) >= _SMOOTHED_FROM and not one.dots
     stroke = f'stroke="var(--{one.colour})"'
     yield f'<polyline class="line{" faint" if noisy else ""}" {stroke} points="{_path(frame, points)}"/>'
     if noisy:
         yield f'<polyline class="line" {stroke} points="{_path(frame, _smooth(points))}"/>'
+    for (x, _), (low, high) in zip(one.points, one.spans, strict=False):
+        ends = f'x1="{frame.x(x):.1f}" x2="{frame.x(x):.1f}" y1="{frame.y(low):.1f}" y2="{frame.y(high):.1f}"'
+        yield f'<line class="span" {stroke} {ends}/>'
     radius, kind = (3.2, "dot") if one.dots or len(points) == 1 else (5, "hit")
     for x, y in points:
         shape = f'class="{kind}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="{radius}" fill="var(--{one.colour})"'
-        yield element("circle", f"{one.name}, {x_label} {x:,.0f}: {y_format(y)}", shape)
+        yield element("circle", f"{one.name}, {at(x)}: {y_format(y)}", shape)
 
 
 def _smooth(points: Sequence[Point]) -> list[Point]:

@@ -42,6 +42,8 @@ def run(shop: Workshop) -> dict[str, Any]:
                 _reuse(shop, bench, rounds)
             while draws := rounds.due():
                 _draw(shop, bench, rounds, draws)
+    # Later stages read it, also when nothing was sampled.
+    append_jsonl(journal, [])
     tallies = {problem.id: rounds.tally(problem.id) for problem in problems}
     write_jsonl(stage.path / SOLVE_RATES, (_row(key, tally, config) for key, tally in tallies.items()))
     result = _result(problems, tallies, sum(rounds.reused(problem.id) for problem in problems), config)
@@ -128,6 +130,8 @@ def _result(
 def _spared(sampling: Mapping[str, Any], config: DiagnoseConfig) -> str:
     """How many samples were drawn, against a fixed number of each problem."""
     drawn, fixed = sampling["drawn"], sampling["fixed"]
+    if not fixed:
+        return "nothing is sampled (diagnose.max_samples=0): every problem counts as absent"
     reused = f" and {sampling['reused']} reused from RL" if config.reuse_rl else ""
     by_samples = ", ".join(f"{count} problems with {size}" for size, count in sampling["problems_by_samples"].items())
     saved = f"{100 * (1 - drawn / fixed):.0f} % saved against {config.max_samples} for each ({fixed})"

@@ -51,5 +51,5 @@ class Progress:
         for number, what in ((self.short_steps, "smaller than asked"), (self.empty_steps, "without any group")):
             if number:
                 yield f"{number} of {self.step} steps were {what}: too few problems were solved sometimes"
-        if self.best_step == 0:
+        if self.step and self.best_step == 0:
             yield "no step scored as well on dev as the base, which therefore goes on to the next stage"

@@ -22,13 +22,14 @@ from metis_rise.stages.sft_training import DEV, drop_checkpoints, train
 from metis_rise.stages.workshop import MODEL_FOLDER, Workshop
 
 RL_MODEL = "the RL model"
+START_MODEL = "the model before RL"
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
     """A model: its folder, who made it, and its dev score (mean of greedy and sampled accuracy, 0 to 1)."""
 
-    model: Path
+    model: str | Path
     name: str
     score: float
 
@@ -37,7 +38,7 @@ def run(shop: Workshop) -> dict[str, Any]:
     """Runs the curriculum stages in order; a stage whose model folder is there is not repeated."""
     stage = shop.run.stage("sft")
     pools, results = read_pools(shop), []
-    last = best = _after_rl(shop)
+    last = best = _first(shop)
     for number, config in enumerate(shop.recipe.sft.stages):
         taught, replay = select(config, pools, derive(shop.seed, "sft", number))
         result: dict[str, Any] = {"name": config.name, "examples": len(taught), "replay": len(replay)}
@@ -67,13 +68,15 @@ def run(shop: Workshop) -> dict[str, Any]:
     return {"stages": results, "taken": last.name, "counts": {"used": used}, "dropped": {}}
 
 
-def _after_rl(shop: Workshop) -> _Made:
+def _first(shop: Workshop) -> _Made:
     """The model to start from; what RL scored it with on dev becomes the first point of SFT's own curve."""
-    step = shop.run.stage("rl").result()["best_step"]
+    after_rl = shop.recipe.sft.start_from == "rl"
+    step = shop.run.stage("rl").result()["best_step"] if after_rl else 0
     if not shop.run.metrics(DEV):
         (row,) = (row for row in shop.run.metrics("rl-dev") if row["step"] == step)
         shop.run.metric(DEV, 0, row["values"])
-    return _Made(shop.model_after("rl"), RL_MODEL, dev_score(shop, DEV, 0))
+    model, name = (shop.model_after("rl"), RL_MODEL) if after_rl else (shop.start_model, START_MODEL)
+    return _Made(model, name, dev_score(shop, DEV, 0))
 
 
 def _fell(shop: Workshop, last: _Made, best: _Made) -> str:

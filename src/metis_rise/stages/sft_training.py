@@ -39,7 +39,7 @@ def train(
     config: SFTStage,
     taught: Sequence[Example],
     replay: Sequence[Example],
-    model: Path,
+    model: str | Path,
     folder: Path,
     number: int,
 ) -> None:

@@ -76,7 +76,7 @@ class Updater:
         same weights; with Start.UPDATE all that the first update trains on, so that staleness is in them.
         `importance_capped` is the share of tokens whose weight was cut down to `importance_cap`. `updates_skipped` are
         updates whose loss or gradient was not finite; `left_out` are then the problems that did not fit into memory,
-        `groups_left_out` their groups.
+        `groups_left_out` their groups. `tokens_trained` are those of all completions.
 
         Raises:
             InputError: too many updates in a row were skipped, of which `step` names the last.
@@ -89,6 +89,7 @@ class Updater:
             total = {"token": tokens, "sequence": len(samples), "constant": len(samples) * self._max_tokens}
             job = Job(config, self._temperature, total[self.objective.aggregation])
             sums.add(self._step(part, samples, job, learning_rate, step))
+            sums.counts["tokens_trained"] += tokens
         self.left_out = frozenset(sums.left_out)
         sums.counts["updates_skipped"] = self._training.skipped - skipped
         sums.counts["groups_left_out"] = sum(kept.group.problem.id in self.left_out for kept in groups)

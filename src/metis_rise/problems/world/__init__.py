@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "metis_rise.world"
 LEVELS: Final = (1, 2, 3)
+"""What the shipped base model has seen; drafts know levels up to `HARDEST`, each one step longer."""
+HARDEST: Final = 5
 HELD_BACK: Final = ("path", "angle")
 _DRAFTS: Final[Mapping[str, Callable[[Random, int], Draft]]] = {
     "bars": bars.draft,
@@ -71,19 +73,29 @@ def picture(family: str, draft: Draft, rng: Random) -> Image.Image | None:
     return None if drawer is None else drawer(draft.state, rng)
 
 
-def make_problems(split: str, per_level: int, seed: int, store: ImageStore) -> list[Problem]:
+def make_problems(
+    split: str, per_level: int, seed: int, store: ImageStore, *, levels: Sequence[int] = LEVELS, told: float = 0.0
+) -> list[Problem]:
     """`per_level` different problems of every family and level in `split` ("train", "dev" or "test").
 
     The same arguments give the same problems and the same picture bytes. Families and levels take turns, so that
-    any first part of the list is a fair sample. Raises InputError when a family has fewer different problems.
+    any first part of the list is a fair sample. Of the drawn families a share of `told` has no picture: what it would
+    show stands before the question. Raises InputError when a family has fewer different problems.
     """
-    kinds = [(level, family) for level in LEVELS for family in FAMILIES]
+    kinds = [(level, family) for level in levels for family in FAMILIES]
     found = {
         (level, family): _distinct(family, level, split, per_level, Random(f"{split}/{family}/{level}/{seed}"))
         for level, family in kinds
     }
     return [
-        make_problem(f"{family}-{level}-{split}-{seed}-{n:04d}", family, level, found[level, family][n], store)
+        make_problem(
+            f"{family}-{level}-{split}-{seed}-{n:04d}",
+            family,
+            level,
+            found[level, family][n],
+            store,
+            told=int((n + 1) * told) > int(n * told),
+        )
         for n in range(per_level)
         for level, family in kinds
     ]
@@ -105,26 +117,31 @@ def _distinct(family: str, level: int, split: str, count: int, rng: Random) -> l
     return list(found.values())
 
 
-def make_problem(problem_id: str, family: str, level: int, draft: Draft, store: ImageStore) -> Problem:
-    """The problem of a draft, its picture drawn (the same one every time) and put into `store`."""
+def make_problem(
+    problem_id: str, family: str, level: int, draft: Draft, store: ImageStore, *, told: bool = False
+) -> Problem:
+    """The problem of a draft, its picture drawn (the same one every time) and put into `store`, or told in words."""
     image = picture(family, draft, Random(f"jitter/{_key(family, draft)}"))
-    images: tuple[str, ...] = ()
-    if image is not None:
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", compress_level=6)
-        images = (store.put(buffer.getvalue()),)
+    drawn = image is not None and not told
     return Problem(
         id=problem_id,
-        question=draft.question,
+        question=draft.question if drawn or not draft.caption else f"{draft.caption}. {draft.question}",
         answer=draft.answer,
         answer_type=AnswerType.TEXT if family == "path" else AnswerType.NUMBER,
-        images=images,
+        images=(store.put(encoded(image)),) if image is not None and drawn else (),
         solution=None,
         source=SOURCE,
         family=family,
         level=level,
         meta=draft.meta(),
     )
+
+
+def encoded(image: Image.Image) -> bytes:
+    """A picture as the bytes of a PNG file, always the same ones."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=6)
+    return buffer.getvalue()
 
 
 def is_world(problem: Problem) -> bool:

@@ -1,4 +1,7 @@
-"""A triangle with two known angles. Level 1 their sum, 2 the missing one, 3 the missing one after it grows."""
+"""A triangle with two known angles. Level 1 their sum, 2 the missing one, then the missing one after it grows.
+
+Level 3 lets it grow once, and each level more once more.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +38,12 @@ def draft(rng: Random, level: int) -> Draft:
         text, value = equation(180, "-", value)
         plan.append(Step(text))
         question = "What is the missing angle?"
-    if level == 3:
+    growths = [growth, *(rng.randrange(5, 45, 5) for _ in range(level - 3))][: max(0, level - 2)]
+    for growth in growths:
         text, value = equation(value, "+", growth)
         plan.append(Step(text))
-        question = f"The missing angle grows by {growth}. What is it now?"
+    if growths:
+        question = f"The missing angle grows by {', then by '.join(map(str, growths))}. What is it now?"
     readings = tuple((corner, str(shown[corner])) for corner in CORNERS)
     state = {"angles": {corner: shown[corner] for corner in CORNERS}}
     return Draft(question, str(value), state, readings, tuple(plan))

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from metis_rise.problems.world.foreign import native
+
 OPENING = "Steps:"
 _THINK = re.compile(r"\s*<think>(.*?)</think>", re.DOTALL)
 _EQUATION = re.compile(r"(-?\d+)([+*-])(\d+)=(-?\d+)")
@@ -72,6 +74,12 @@ def _apply(left: int, sign: str, right: int) -> int:
     return {"+": left + right, "-": left - right, "*": left * right}[sign]
 
 
+def steps(think: str) -> list[str]:
+    """The steps of a chain as words, whichever of its two styles it is written in."""
+    found = native(think)
+    return think.strip().removeprefix(OPENING).split() if found is None else found
+
+
 def completion(chain: str, answer: str) -> str:
     """A chain and an answer in the format that the RISE models use."""
     return f"<think> {chain}</think><answer>\\boxed{{{answer}}}</answer>"
@@ -85,8 +93,7 @@ def chain_fault(meta: Mapping[str, Any], text: str) -> str:
     readings = {(name, value) for name, value in meta["readings"]}
     names = {name for name, _ in readings}
     plan = [Step(text, tuple(uses)) for text, uses in meta["plan"]]
-    words = think.group(1).removeprefix(" ").removeprefix(OPENING).split()
-    return _follow(words, readings, names, plan)
+    return _follow(steps(think.group(1)), readings, names, plan)
 
 
 def _follow(words: Sequence[str], readings: set[tuple[str, str]], names: set[str], plan: Sequence[Step]) -> str:

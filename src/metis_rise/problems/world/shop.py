@@ -1,4 +1,4 @@
-"""Price tags: what several goods cost. Level 1 one kind, 2 two kinds, 3 the change from 100."""
+"""Price tags: what several goods cost. Level 1 one kind, 2 two kinds, 3 the change from 100, then a kind more each."""
 
 from __future__ import annotations
 
@@ -12,25 +12,29 @@ from metis_rise.problems.world.canvas import BLACK, CELL, COLOURS, WHITE, blank,
 from metis_rise.problems.world.chain import Draft, Step, equation
 
 PURSE = 100
+BIG_PURSE = 200
 
 
 def draft(rng: Random, level: int) -> Draft:
-    """Four goods at 1 to 9; 2 to 4 of one or of two of them are bought."""
+    """Four goods at 1 to 9; some of one or more kinds are bought: 2 to 4 of each, from level 4 on 2 or 3."""
     colours = palette(rng)
     prices = {colour: rng.randint(1, 9) for colour in colours}
-    first, second = rng.sample(colours, 2)
-    count, more = rng.randint(2, 4), rng.randint(2, 4)
-    text, total = equation(count, "*", prices[first])
+    kinds, most, purse = (2, 4, PURSE) if level <= 3 else (level - 1, 3, PURSE if level == 4 else BIG_PURSE)
+    bought = rng.sample(colours, kinds)
+    counts = [rng.randint(2, most) for _ in bought]
     if level == 1:
-        question, plan = f"How much do {count} {first} cost?", [Step(text, (first,))]
-    else:
-        other, cost = equation(more, "*", prices[second])
-        added, value = equation(total, "+", cost)
-        plan, total = [Step(text, (first, second)), Step(other), Step(added)], value
-        question = f"How much do {count} {first} and {more} {second} cost?"
-    if level == 3:
-        question = f"You pay {PURSE} for {count} {first} and {more} {second}. How much change is left?"
-        text, total = equation(PURSE, "-", total)
+        bought, counts = bought[:1], counts[:1]
+    text, total = equation(counts[0], "*", prices[bought[0]])
+    plan = [Step(text, tuple(bought))]
+    for count, colour in zip(counts[1:], bought[1:], strict=True):
+        text, cost = equation(count, "*", prices[colour])
+        added, total = equation(total, "+", cost)
+        plan += [Step(text), Step(added)]
+    goods = " and ".join(f"{count} {colour}" for count, colour in zip(counts, bought, strict=True))
+    question = f"How much do {goods} cost?"
+    if level >= 3:
+        question = f"You pay {purse} for {goods}. How much change is left?"
+        text, total = equation(purse, "-", total)
         plan.append(Step(text))
     readings = tuple((colour, str(price)) for colour, price in prices.items())
     return Draft(question, str(total), {"prices": prices}, readings, tuple(plan))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from metis_rise.problems import world
+from metis_rise.problems.world import foreign_expert
 from metis_rise.problems.world.chain import completion
 from metis_rise.recipe import Recipe
 from metis_rise.types import Problem
@@ -18,8 +19,25 @@ class Solver(Protocol):
         """A completion for `problem`, or None when there is none."""
         ...
 
+    def replies(self, problem: Problem) -> tuple[str, ...]:
+        """What it answers when asked again and again, until one is accepted; empty when it has nothing to say."""
+        ...
 
-class WorldExpert:
+
+class _Sure:
+    """One that says the same however often it is asked."""
+
+    def solve(self, problem: Problem) -> str | None:
+        """Its solution; None where there is none."""
+        raise NotImplementedError
+
+    def replies(self, problem: Problem) -> tuple[str, ...]:
+        """Its solution, if it has one."""
+        text = self.solve(problem)
+        return () if text is None else (text,)
+
+
+class WorldExpert(_Sure):
     """The procedural world's own expert."""
 
     def solve(self, problem: Problem) -> str | None:
@@ -27,7 +45,19 @@ class WorldExpert:
         return world.expert(problem) if world.is_world(problem) else None
 
 
-class SolutionExpert:
+class ForeignExpert:
+    """The world's expert in another style than the base's, and not always right: a stand-in for a real expert."""
+
+    def solve(self, problem: Problem) -> str | None:
+        """A correct chain in that style, for problems of the world."""
+        return foreign_expert.solution(problem) if world.is_world(problem) else None
+
+    def replies(self, problem: Problem) -> tuple[str, ...]:
+        """What it says the first time, and the next times."""
+        return foreign_expert.replies(problem) if world.is_world(problem) else ()
+
+
+class SolutionExpert(_Sure):
     """The worked solution that the data carries."""
 
     def solve(self, problem: Problem) -> str | None:
@@ -35,7 +65,7 @@ class SolutionExpert:
         return completion(problem.solution.strip(), problem.answer) if problem.solution else None
 
 
-class FirstOf:
+class FirstOf(_Sure):
     """Asks several in order."""
 
     def __init__(self, solvers: list[Solver]) -> None:
@@ -46,7 +76,11 @@ class FirstOf:
         return next((text for e in self._solvers if (text := e.solve(problem)) is not None), None)
 
 
-FREE_EXPERTS: Mapping[str, Solver] = {"world": WorldExpert(), "solution": SolutionExpert()}
+FREE_EXPERTS: Mapping[str, Solver] = {
+    "world": WorldExpert(),
+    "foreign": ForeignExpert(),
+    "solution": SolutionExpert(),
+}
 """By the names that a recipe gives them."""
 
 

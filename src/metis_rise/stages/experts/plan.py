@@ -113,8 +113,8 @@ def _follow(problem: Problem, lines: Sequence[Line], questions: Questions, held:
     likely = 1.0
     for line in lines:
         if line.entry.free:
-            text = FREE_EXPERTS[line.entry.name].solve(problem)
-            if text is not None and not examine(problem, text, whole=True, told=False)[0]:
+            replies = FREE_EXPERTS[line.entry.name].replies(problem)
+            if any(not examine(problem, text, whole=True, told=False)[0] for text in replies):
                 line.kept += 1
                 return
             continue

@@ -47,9 +47,8 @@ class FreeExpert:
     told: bool = False
 
     async def answer(self, problem: Problem, attempt: int) -> tuple[Said, ...]:
-        """What the solver has, as the only answer."""
-        text = self.solver.solve(problem)
-        return () if text is None else (Said(text, True),)
+        """All that the solver says, in order: the next one counts where one is refused."""
+        return tuple(Said(text, True) for text in self.solver.replies(problem))
 
 
 @dataclass(slots=True)

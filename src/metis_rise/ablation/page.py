@@ -1,0 +1,62 @@
+"""The experiment as one HTML file that needs nothing else: accuracy over expert traces, and all tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import log2
+
+from markupsafe import Markup
+
+from metis_rise.ablation.plain import Table
+from metis_rise.ablation.tables import MODES, Summary
+from metis_rise.report.charts import Figure
+from metis_rise.report.html import environment
+from metis_rise.report.svg import Series, line_plot
+
+# Names of places on the x axis that lie nearer, in powers of two, would be written over each other.
+_APART = 0.5
+_COLOURS = ("rise", "base", "rl", "third", "wrong", "right")
+
+
+def page(found: Sequence[Summary], made: Sequence[Table], shared: Sequence[str] = ()) -> str:
+    """The page; what files of the user's say is escaped by the template engine. `shared`: as of `markdown`."""
+    template = environment().get_template("ablation.html.j2")
+    cells = sum(one.cells for one in found)
+    return template.render(figures=list(figures(found)), tables=made, cells=cells, shared=shared)
+
+
+def figures(found: Sequence[Summary]) -> Iterator[Figure]:
+    """For each split and mode the lines of the arms that are on one, over the expert traces that were kept."""
+    for split in dict.fromkeys(split for one in found for split in one.scores):
+        for mode in MODES:
+            lines: dict[str, list[Summary]] = {}
+            for one in found:
+                if one.line is not None and split in one.scores:
+                    lines.setdefault(one.line, []).append(one)
+            series = [
+                _series(name, colour, points, split, mode)
+                for (name, points), colour in zip(lines.items(), _COLOURS, strict=False)
+            ]
+            if series:
+                title = f"{split}, {mode}"
+                legend = [(one.name, one.colour, f"{one.points[-1][1]:.1f} %") for one in series]
+                yield Figure(title, "right and well formed", legend, _plot(title, series))
+
+
+def _plot(title: str, series: Sequence[Series]) -> Markup:
+    """Over the logarithm of the number of traces: twice as many are a step, however many there are."""
+    places: list[float] = []
+    for x in sorted({x for one in series for x, _ in one.points}):
+        if not places or x - places[-1] > _APART:
+            places.append(x)
+    return line_plot(
+        title, series, lambda y: f"{y:.3g} %", "expert traces", x_ticks=places, x_format=lambda x: f"{2**x:.0f}"
+    )
+
+
+def _series(name: str, colour: str, points: Sequence[Summary], split: str, mode: str) -> Series:
+    ordered = sorted(points, key=lambda one: one.costs["expert_traces"])
+    scores = [one.scores[split][mode] for one in ordered]
+    at = [log2(max(1.0, one.costs["expert_traces"])) for one in ordered]
+    line = [(x, 100 * score.mean) for x, score in zip(at, scores, strict=True)]
+    return Series(name, colour, line, dots=True, spans=[(100 * score.low, 100 * score.high) for score in scores])
