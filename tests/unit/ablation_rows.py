@@ -23,10 +23,16 @@ def row(
     settings: Sequence[str] = (),
     problems: str = PROBLEMS,
     identity: str = "one",
+    longer: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """A cell that got right what `greedy` says of each problem, and so many of `samples` of it when sampled."""
+    """A cell that got right what `greedy` says of each problem, and so many of `samples` of it when sampled.
+
+    `longer` is the same of the problems of an unseen level, greedy and sampled, where they are scored.
+    """
     sampled = greedy if sampled is None else sampled
-    scores = {"greedy": score(greedy, 1, problems), "sampled": score(sampled, samples, problems)}
+    scores = {"test": {"greedy": score(greedy, 1, problems), "sampled": score(sampled, samples, problems)}}
+    if longer:
+        scores["unseen level"] = {mode: score(longer, 1, problems) for mode in ("greedy", "sampled")}
     return {
         "arm": arm,
         "base": base,
@@ -38,11 +44,13 @@ def row(
         "trained": {"rl": 2000, "sft": 1000},
         "seconds": {"rl": 60.0, "sft": 30.0},
         "expert": {"asked": traces, "calls": traces + 1, "traces": traces, "taught": traces, "tokens": 40 * traces},
-        "scores": {"test": scores},
+        "scores": scores,
     }
 
 
 def score(right: Sequence[int], samples: int, problems: str) -> Mapping[str, Any]:
+    """Of one split and mode; problems of the families bars and dial take turns."""
+    families = {"bars": right[::2], "dial": right[1::2]}
     return {
         "n": len(right),
         "samples": samples,
@@ -52,6 +60,7 @@ def score(right: Sequence[int], samples: int, problems: str) -> Mapping[str, Any
         "entropy": 0.25,
         "problems": problems,
         "right": packed(right, samples),
+        "by_family": {name: {"n": len(each), "right": packed(each, samples)} for name, each in families.items()},
     }
 
 

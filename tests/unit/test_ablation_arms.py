@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from metis_rise.ablation import doing
 from metis_rise.ablation.arms import load_arms, shipped_arms
 from metis_rise.ablation.cells import Base, Cell, cells, identity
-from metis_rise.ablation.command import _bases, _seeds, ablate, chosen, listed
+from metis_rise.ablation.command import _bases, _given, _seeds, ablate, chosen, listed
+from metis_rise.ablation.doing import Experiment
 from metis_rise.errors import InputError
 from metis_rise.fork import READ_FROM
 from metis_rise.recipe import load_recipe
@@ -153,20 +155,58 @@ def test_seeds_and_bases_are_lists():
             _bases(text)
 
 
+def test_a_folder_is_one_base_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "bases" / "base-1").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    written = ["bases/base-1", "./bases/base-1/", "bases/../bases/base-1", str(tmp_path / "bases" / "base-1")]
+    assert {Base.of(each) for each in written} == {Base("base-1", str(tmp_path / "bases" / "base-1"))}
+    monkeypatch.chdir("bases/base-1")
+    assert Base.of(".").name == "base-1"
+    assert Base.of("tiny") == Base("tiny", "tiny") and Base.of("owner/model") == Base("model", "owner/model")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["rl.steps"], "must be KEY=VALUE"),
+        (["seed=3"], "--set seed=3: is not an arm's to set; give --seeds and --bases"),
+        (["model.path=x"], "give --seeds and --bases"),
+        (["rl.steps=3", "rl.steps=4"], "--set rl.steps=4: rl.steps is set twice"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: list[str], said: str):
+    with pytest.raises(InputError, match=said):
+        _given(settings)
+
+
+def test_the_folder_of_the_runs_is_one_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A later leg's recipe names the model of the one before, and would else not be taken up again."""
+    found: list[Experiment] = []
+    monkeypatch.setattr(doing, "do_all", lambda cells, experiment: found.append(experiment))
+    monkeypatch.chdir(tmp_path)
+    for root in (Path("runs"), Path("x/../runs"), tmp_path / "runs"):
+        begin(tmp_path, root=root)
+    assert {each.root for each in found} == {tmp_path / "runs"}
+
+
+def begin(folder: Path, *settings: str, root: Path) -> None:
+    ablate(
+        ["rl"],
+        seeds="0",
+        bases="tiny",
+        results=folder / "r.jsonl",
+        only=(),
+        settings=settings,
+        root=root,
+        on="test",
+        samples=1,
+        minutes=None,
+    )
+
+
 def test_a_setting_that_no_recipe_has_ends_it_before_anything_is_done(tmp_path: Path):
     with pytest.raises(InputError, match=r"unknown key rl\.stepz"):
-        ablate(
-            ["rl"],
-            seeds="0",
-            bases="tiny",
-            results=tmp_path / "r.jsonl",
-            only=(),
-            settings=["rl.stepz=3"],
-            root=tmp_path / "runs",
-            on="test",
-            samples=1,
-            minutes=None,
-        )
+        begin(tmp_path, "rl.stepz=3", root=tmp_path / "runs")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -68,6 +68,13 @@ def test_rounds_and_legs_add_up(tmp_path: Path):
     assert both["generated"] == {"rl": 590, "diagnose": 42} and both["trained"] == found["trained"]
 
 
+def test_a_sample_that_a_kill_had_done_twice_counts_once(tmp_path: Path):
+    made = recipe()
+    path = make(tmp_path, made)
+    append_jsonl(path / "2-diagnose" / "trajectories-0000.jsonl", [Trajectory("seen", 2, "text", (1,) * 7).to_json()])
+    assert spent(path, made, len)["generated"]["diagnose"] == 21
+
+
 @pytest.mark.parametrize("stage", ["diagnose", "expert", "sft"])
 def test_stages_that_are_not_done_count_for_nothing(tmp_path: Path, stage: str):
     made = recipe()

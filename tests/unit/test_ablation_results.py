@@ -41,6 +41,16 @@ def test_rows_come_back_with_their_rights(tmp_path: Path):
     assert found.rights("test", "greedy") == [1, 0, 1] and found.rights("test", "sampled") == [1, 0, 0.5]
 
 
+def test_the_problems_of_some_families_come_back(tmp_path: Path):
+    (found,) = read_rows(write(tmp_path / "r.jsonl", row("rise", [1, 0, 1, 1], [4, 0, 2, 1], samples=4)))
+    assert found.rights("test", "sampled", ["dial"]) == [0, 0.25]
+    assert found.rights("test", "greedy", ["dial", "bars"]) == [0, 1, 1, 1]
+    with pytest.raises(
+        InputError, match="rise, base tiny, seed 0: no answers of the family cone on test; families: bars"
+    ):
+        found.rights("test", "greedy", ["cone"])
+
+
 def test_there_are_no_rows_without_a_file(tmp_path: Path):
     assert read_rows(tmp_path / "none.jsonl") == []
 

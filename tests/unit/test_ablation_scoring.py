@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from metis_rise.ablation.results import unpacked
@@ -44,6 +46,16 @@ def test_a_summary_has_counts_shares_and_the_entropy_of_what_was_drawn(bars: Pro
     found = summary(groups, drawn=True)
     assert (found["n"], found["samples"], unpacked(found["right"], 1, 3)) == (1, 3, [2])
     assert found["accuracy"] == found["families"]["bars"] == found["levels"]["2"] == pytest.approx(2 / 3)
+    assert found["by_family"] == {"bars": {"n": 1, "right": found["right"]}}
     assert found["kinds"] == {"right": 2, "conclusion": 1}
     assert found["entropy"] == 1.0 and found["tokens"] == 2
     assert summary(groups, drawn=False)["entropy"] is None
+
+
+def test_answers_are_kept_by_family_in_their_order(bars: Problem):
+    right, wrong = completion(bars.meta["chain"], bars.answer), completion(bars.meta["chain"], "99")
+    dial = replace(bars, family="dial")
+    asked = [(bars, right), (dial, wrong), (bars, wrong), (dial, right), (bars, right)]
+    found = summary([Group(problem, (answered(problem, text),)) for problem, text in asked], drawn=False)
+    kept = {name: unpacked(each["right"], each["n"], 1) for name, each in found["by_family"].items()}
+    assert kept == {"bars": [1, 0, 1], "dial": [0, 1]}

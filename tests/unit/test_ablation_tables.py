@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from ablation_rows import row, write
 
-from metis_rise.ablation.arms import Arm, Leg
+from metis_rise.ablation.arms import Arm, Leg, load_arms
 from metis_rise.ablation.command import show
+from metis_rise.ablation.page import figures
 from metis_rise.ablation.results import Row, read_rows
-from metis_rise.ablation.tables import compared, needed, pairs, summaries, transitions
+from metis_rise.ablation.tables import MODES, compared, needed, pairs, summaries, transitions
 from metis_rise.errors import InputError
 
 
@@ -97,6 +98,34 @@ def test_an_arm_of_a_sweep_is_compared_with_that_of_its_value_or_with_the_only_o
     assert [pair.against for pair in made] == ["cold@30", "rl"]
 
 
+def test_cells_with_other_settings_are_other_pairs(tmp_path: Path):
+    found = rows(
+        tmp_path,
+        *(row(name, [1], settings=[f"a={n}"], seed=seed) for name in ("rise", "rl") for n in (1, 2) for seed in (0, 1)),
+        row("rl", [1]),
+    )
+    made = list(pairs(found, named(arm("rise", "rl"))))
+    assert [(pair.arm, len(pair.first)) for pair in made] == [("rise [a=1]", 2), ("rise [a=2]", 2)]
+    assert all(one.settings == two.settings for pair in made for one, two in zip(pair.first, pair.second, strict=True))
+
+
+def test_cells_of_other_splits_are_not_put_together(tmp_path: Path):
+    other = row("rl", [1], seed=1)
+    other["scores"] = {"dev": other["scores"]["test"]}
+    with pytest.raises(
+        InputError, match="rl: base tiny, seed 1 is scored on dev, base tiny, seed 0 on test; keep them"
+    ):
+        summaries(rows(tmp_path, row("rl", [1]), other), named(arm("rl")))
+
+
+def test_two_arms_of_one_name_are_not_one_mean(tmp_path: Path):
+    found = rows(tmp_path, row("rl", [1]), row("rl", [1], seed=1, identity="two"))
+    with pytest.raises(
+        InputError, match=r"rl: base tiny, seed 1 did something else than base tiny, seed 0 \(two, one\)"
+    ):
+        summaries(found, named(arm("rl")))
+
+
 def test_other_problems_are_not_compared(tmp_path: Path):
     found = rows(tmp_path, row("rise", [1]), row("rl", [1], problems="others"))
     (pair,) = pairs(found, named(arm("rise", "rl")))
@@ -148,7 +177,7 @@ def experiment(folder: Path) -> tuple[list[str], Path]:
 
 def test_the_tables_as_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arms, results = experiment(tmp_path)
-    show(arms, results=results, only=(), out=None)
+    show(arms, results=results, only=(), out=None, claims=None)
     lines = capsys.readouterr().out.splitlines()
     assert "| MINE <b> | 6 | 30 | 75.0 (25.0 to 100.0) | 75.0 (25.0 to 100.0) |" in lines
     assert "| MINE <b> | 5 | 3 | 90 | 31 | 30 | 30 | 1200 | 0.00 |" in lines
@@ -161,18 +190,31 @@ def test_the_tables_as_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_the_page_has_plots_with_intervals_and_escapes_what_files_say(tmp_path: Path):
     arms, results = experiment(tmp_path)
-    show(arms, results=results, only=(), out=tmp_path / "e.html")
+    show(arms, results=results, only=(), out=tmp_path / "e.html", claims=None)
     text = (tmp_path / "e.html").read_text()
     assert "MINE &lt;b&gt;" in text and "MINE <b>" not in text
     assert text.count('<line class="span"') == 2 * 2 and "http" not in text.replace("http-equiv", "")
 
 
+def test_each_group_has_its_plots_and_none_of_its_lines_is_left_out(tmp_path: Path):
+    names = [f"m{n}" for n in range(8)] + ["f"]
+    for name in names:
+        group = "foreign" if name == "f" else "main"
+        (tmp_path / f"{name}.yaml").write_text(f"title: {name}\ngroup: {group}\nline: line {name}\nhypothesis: none\n")
+    results = write(tmp_path / "r.jsonl", *(row(name, [1, 0], traces=30) for name in names))
+    arms = load_arms([str(tmp_path / f"{name}.yaml") for name in names])
+    made = list(figures(summaries(read_rows(results), named(*arms))))
+    assert [one.title for one in made] == [f"test, {mode}: {g}" for g in ("main", "foreign") for mode in MODES]
+    assert [name for name, *_ in made[0].legend] == [f"line m{n}" for n in range(8)]
+    assert made[0].legend[0][2] == "50.0 % at 30" and made[0].svg.count("<polyline") == 8
+
+
 def test_no_results_and_an_ending_that_says_no_format_are_refused(tmp_path: Path):
     arms, results = experiment(tmp_path)
     with pytest.raises(InputError, match=r"none\.jsonl: no results yet"):
-        show(arms, results=tmp_path / "none.jsonl", only=(), out=None)
+        show(arms, results=tmp_path / "none.jsonl", only=(), out=None, claims=None)
     with pytest.raises(InputError, match=r"must end in \.md or \.html"):
-        show(arms, results=results, only=(), out=tmp_path / "e.pdf")
+        show(arms, results=results, only=(), out=tmp_path / "e.pdf", claims=None)
 
 
 def test_the_tables_need_no_torch():

@@ -16,8 +16,9 @@ from metis_rise.recipe.root import MAY_CHANGE
 from metis_rise.run import STAGES, round_name
 
 MODEL = "model"
-# What a cell's seed and base change, and names, are no part of what an arm is.
-_NOT_THE_ARM = {"name", "seed", "model.path"}
+TINY = "tiny"
+NOT_THE_ARM = frozenset({"name", "seed", "model.path"})
+"""What a cell's seed and base change, and names: no part of what an arm is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ class Base:
     @classmethod
     def of(cls, path: str) -> Base:
         """`tiny`, a folder by its name, or a hub id."""
-        return cls(re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).name).strip("-") or "base", path)
+        # A folder is the same one however it is written.
+        found = str(Path(path).resolve()) if path != TINY and Path(path).is_dir() else path
+        return cls(re.sub(r"[^A-Za-z0-9_-]+", "-", Path(found).name).strip("-") or "base", found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +68,22 @@ class Cell:
         """What the names of all runs of this base and seed end in."""
         return f".{self.base.name}.{self.seed}"
 
+    @property
+    def name(self) -> str:
+        """What its runs are called, but for the number of the leg."""
+        return f"{self._arm}{self.ending}"
+
+    @property
+    def _arm(self) -> str:
+        # An arm that was changed, or tried with other settings, is another run.
+        return f"{self.arm.name.replace('@', '-at-')}-{identity(self.arm)[:6]}"
+
     def legs(self, root: Path) -> list[Planned]:
         """Its runs, in order, each from the model of the one before, in the folder `root` of all runs."""
         found: list[Planned] = []
-        # An arm that was changed, or tried with other settings, is another run.
-        name = f"{self.arm.name.replace('@', '-at-')}-{identity(self.arm)[:6]}"
         for number, leg in enumerate(self.arm.legs, 1):
             start = self.base.path if not found else str(found[-1].model(root))
-            found.append(Planned(self._recipe(leg, f"{name}.{number}{self.ending}", start), leg.last))
+            found.append(Planned(self._recipe(leg, f"{self._arm}.{number}{self.ending}", start), leg.last))
         return found
 
     def _recipe(self, leg: Leg, name: str, model: str) -> Recipe:
@@ -83,7 +94,7 @@ class Cell:
 def identity(arm: Arm) -> str:
     """A hash of all that an arm does, the same for every base and seed, and whatever computes it."""
     legs = [
-        [leg.last, settings(resolved(load_recipe(arm.recipe, overrides(leg.settings))), _NOT_THE_ARM | MAY_CHANGE)]
+        [leg.last, settings(resolved(load_recipe(arm.recipe, overrides(leg.settings))), NOT_THE_ARM | MAY_CHANGE)]
         for leg in arm.legs
     ]
     return hashlib.sha256(json.dumps(legs, sort_keys=True).encode()).hexdigest()[:12]

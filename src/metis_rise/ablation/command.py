@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from metis_rise.ablation.arms import Arm, load_arms
-from metis_rise.ablation.cells import Base, cells
+from metis_rise.ablation.arms import Arm, load_arms, shipped_arms
+from metis_rise.ablation.cells import NOT_THE_ARM, Base, cells
+from metis_rise.ablation.claims import load_claims, names
+from metis_rise.ablation.decisions import Decision, decide
 from metis_rise.ablation.page import page
 from metis_rise.ablation.plain import markdown, tables
 from metis_rise.ablation.results import MOST_SAMPLES, Row, read_rows
@@ -52,6 +54,8 @@ def ablate(
         raise InputError(f"--samples {samples}: at most {MOST_SAMPLES}")
     arms = chosen(load_arms(named, _given(settings)), only)
     models, numbers = _bases(bases), _seeds(seeds)
+    # A leg's recipe names the model of the one before: the same folder, however it is written.
+    root = root.resolve()
     wanted = list(cells(arms, models, numbers))
     for cell in cells(arms, models[:1], numbers[:1]):
         # All recipes are checked before the first of them is done.
@@ -59,28 +63,45 @@ def ablate(
     # Not above: the tables need no torch.
     from metis_rise.ablation.doing import Experiment, do_all
 
-    return do_all(wanted, Experiment(root, results, tuple(settings), on, samples, minutes))
+    return do_all(wanted, Experiment(root, results, tuple(sorted(settings)), on, samples, minutes))
 
 
-def show(named: Sequence[str], *, results: Path, only: Sequence[str], out: Path | None) -> None:
+def show(named: Sequence[str], *, results: Path, only: Sequence[str], out: Path | None, claims: Path | None) -> None:
     """Prints the tables of a results file as Markdown, or writes them: a page with plots where `out` ends in .html.
 
+    Args:
+        named: shipped arms and arm files; none takes all shipped ones.
+        results: the results file.
+        only: names, patterns or groups of arms; none takes all.
+        out: where they are written; None prints them.
+        claims: a claims file; without one those of docs/evidence.md, where only shipped arms are named.
+
     Raises:
-        InputError: no results, or an ending that says no format.
+        InputError: no results, an ending that says no format, or a faulty claims file.
     """
     if out is not None and out.suffix not in (".md", ".html"):
         raise InputError(f"--out {out}: must end in .md or .html")
-    arms = {arm.name: arm for arm in chosen(load_arms(named), only)}
-    rows = [row for row in read_rows(results) if not only or row.arm in arms]
+    loaded, there = load_arms(named), read_rows(results)
+    arms = {arm.name: arm for arm in chosen(loaded, only)}
+    rows = [row for row in there if not only or row.arm in arms]
     if not rows:
         raise InputError(f"{results}: no results yet; rise ablate makes them")
     found = summaries(rows, arms)
-    made, shared = tables(found, list(pairs(rows, arms))), shared_settings(rows)
+    decided = _decided(loaded, there, arms, claims) if claims or set(named) <= set(shipped_arms()) else []
+    made, shared = tables(found, list(pairs(rows, arms)), decided), shared_settings(rows)
     text = page(found, made, shared) if out is not None and out.suffix == ".html" else markdown(made, shared)
     if out is None:
         sys.stdout.write(text)
     else:
         write_atomic(out, text)
+
+
+def _decided(loaded: Sequence[Arm], rows: Sequence[Row], shown: Collection[str], path: Path | None) -> list[Decision]:
+    """The claims of which all arms are shown; what is not shown counts for the decision all the same."""
+    shared = shared_settings(rows)
+    ours = [row for row in rows if row.settings == shared]
+    decided = decide(load_claims(path, {arm.name: arm for arm in loaded}), ours)
+    return [one for one in decided if set(names(one.claim)) <= set(shown)]
 
 
 def listed(named: Sequence[str], only: Sequence[str], results: Path) -> str:
@@ -119,6 +140,10 @@ def _given(settings: Sequence[str]) -> dict[str, object]:
         key, equals, text = each.partition("=")
         if not (key and equals):
             raise InputError(f"--set {each}: must be KEY=VALUE, such as rl.steps=20")
+        if key in NOT_THE_ARM:
+            raise InputError(f"--set {each}: is not an arm's to set; give --seeds and --bases")
+        if key in found:
+            raise InputError(f"--set {each}: {key} is set twice")
         found[key] = parse_yaml(text, f"--set {each}")
     return found
 

@@ -46,8 +46,7 @@ def _of_round(run: Run, recipe: Recipe, count_tokens: CountTokens) -> Spent:
         generated["rl"] = sum(round(row["length"] * row["groups_sampled"] * size) for row in rows)
         trained["rl"] = sum(int(row.get("tokens_trained", 0)) for row in rows)
     if "diagnose" in done:
-        journal = run.stage("diagnose").path / JOURNAL
-        generated["diagnose"] = sum(len(row["tokens"]) for _, row in stream_jsonl(journal)) if journal.exists() else 0
+        generated["diagnose"] = _tokens(run.stage("diagnose").path / JOURNAL)
     if "expert" in done:
         expert = _expert(run, done["expert"], recipe, count_tokens)
     if "sft" in done:
@@ -55,6 +54,13 @@ def _of_round(run: Run, recipe: Recipe, count_tokens: CountTokens) -> Spent:
         trained["sft"] = sum(int(row["values"]["tokens"]) for curve in curves for row in run.metrics(curve))
     seconds = {stage: result["seconds"] for stage, result in done.items()}
     return {"generated": generated, "trained": trained, "seconds": seconds, "expert": expert}
+
+
+def _tokens(journal: Path) -> int:
+    """Of each sample once: what a kill had done twice is not what it costs."""
+    rows = stream_jsonl(journal) if journal.exists() else ()
+    found = {(row["problem_id"], row["sample"]): len(row["tokens"]) for _, row in rows}
+    return sum(found.values())
 
 
 def _expert(run: Run, result: Mapping[str, Any], recipe: Recipe, count_tokens: CountTokens) -> dict[str, Any]:

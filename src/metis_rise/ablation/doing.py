@@ -19,6 +19,8 @@ from metis_rise.ablation.results import Row, append_row, read_rows
 from metis_rise.ablation.scoring import score
 from metis_rise.errors import InputError
 from metis_rise.fork import shared_stages
+from metis_rise.journal import write_atomic
+from metis_rise.lock import locked
 from metis_rise.opening import look_at_workshop
 from metis_rise.policy.loading import find_folder
 from metis_rise.recipe import MAY_CHANGE, resolved
@@ -52,6 +54,7 @@ def do_all(cells: Sequence[Cell], experiment: Experiment) -> int:
         InputError: a result that is there is of an arm of this name that did something else.
     """
     began, left = time.monotonic(), list(_open(cells, experiment))
+    _refuse_other_weights(cells, experiment)
     say(f"{len(cells) - len(left)} of {len(cells)} cells are done")
     for number, cell in enumerate(left):
         if experiment.minutes is not None and time.monotonic() - began > 60 * experiment.minutes:
@@ -59,9 +62,14 @@ def do_all(cells: Sequence[Cell], experiment: Experiment) -> int:
             return len(left) - number
         arm, base, seed = cell.key
         say(f"[{len(cells) - len(left) + number + 1}/{len(cells)}] arm {arm}, base {base}, seed {seed}")
-        row = _do(cell, experiment)
-        append_row(experiment.results, row)
-        _trim(cell, experiment.root)
+        with locked(experiment.root / cell.name, "give the processes different --seeds, --bases or --only"):
+            if not list(_open([cell], experiment)):
+                say(f"arm {arm}, base {base}, seed {seed}: done by another process")
+                continue
+            row = _do(cell, experiment)
+            # First: a kill before the line is there has it done again, a kill after it would leave the checkpoints.
+            _trim(cell, experiment.root)
+            append_row(experiment.results, row)
         say(f"arm {arm}, base {base}, seed {seed}: {_said(row)}; {_rest(began, number + 1, len(left))}")
     return 0
 
@@ -69,34 +77,45 @@ def do_all(cells: Sequence[Cell], experiment: Experiment) -> int:
 def _open(cells: Sequence[Cell], experiment: Experiment) -> Iterator[Cell]:
     """Cells without a result."""
     rows = read_rows(experiment.results)
-    _refuse_other_weights(cells, rows, experiment.results)
-    there = {(row.arm, row.settings, *row.cell): row for row in rows}
     known = {cell.arm.name: identity(cell.arm) for cell in cells}
-    for cell in cells:
-        row: Row | None = there.get((cell.arm.name, experiment.settings, cell.base.name, cell.seed))
-        if row is None:
-            yield cell
-        elif experiment.on not in row.raw["scores"]:
-            scored = ", ".join(row.raw["scores"])
-            raise InputError(f"{experiment.results}: holds scores on {scored}; give other --results with --on")
-        elif row.identity != known[cell.arm.name]:
+    for row in rows:
+        _refuse_other_scores(row, experiment)
+        if row.settings == experiment.settings and row.identity != known.get(row.arm, row.identity):
             raise InputError(
-                f"{experiment.results}: arm {cell.arm.name}, base {cell.base.name}, seed {cell.seed} is there, and did "
-                f"something else ({row.identity} there, {known[cell.arm.name]} here); give other --results, or rename "
-                "the arm"
+                f"{experiment.results}: arm {row.arm}, base {row.base}, seed {row.seed} is there, and did something "
+                f"else ({row.identity} there, {known[row.arm]} here); give other --results, or rename the arm"
             )
+    there = {(row.arm, row.settings, *row.cell) for row in rows}
+    yield from (cell for cell in cells if (cell.arm.name, experiment.settings, cell.base.name, cell.seed) not in there)
 
 
-def _refuse_other_weights(cells: Sequence[Cell], rows: Sequence[Row], results: Path) -> None:
-    """InputError where results are of another base that has the name of one of ours."""
+def _refuse_other_scores(row: Row, experiment: Experiment) -> None:
+    """InputError where a result is of other problems than those that are to be scored, or of other samples."""
+    scores = row.raw["scores"]
+    if experiment.on not in scores:
+        raise InputError(f"{experiment.results}: holds scores on {', '.join(scores)}; give other --results with --on")
+    samples = scores[experiment.on]["sampled"]["samples"]
+    if samples != experiment.samples:
+        raise InputError(
+            f"{experiment.results}: arm {row.arm}, base {row.base}, seed {row.seed} has {samples} sampled answers per "
+            f"problem, not {experiment.samples}; give other --results with --samples"
+        )
+
+
+def _refuse_other_weights(cells: Sequence[Cell], experiment: Experiment) -> None:
+    """InputError where results or runs are of another base that has the name of one of ours. Notes ours by the runs."""
+    rows = read_rows(experiment.results)
     for base in {cell.base for cell in cells}:
-        here = _weights(base.path)
-        for row in rows:
-            if row.base == base.name and row.raw["weights"] != here:
+        note, here = experiment.root / f"{base.name}.weights", _weights(base.path)
+        there = [(experiment.results, str(row.raw["weights"])) for row in rows if row.base == base.name]
+        there += [(experiment.root, note.read_text(encoding="utf-8").strip())] if note.exists() else []
+        for place, weights in there:
+            if weights != here:
                 raise InputError(
-                    f"{results}: base {base.name} had other weights ({row.raw['weights']} there, {here} here); rename "
-                    "the folder of one of the two bases"
+                    f"{place}: base {base.name} had other weights ({weights} there, {here} here); rename the folder of "
+                    "one of the two bases, or give other --results and --root"
                 )
+        write_atomic(note, here + "\n")
 
 
 def _do(cell: Cell, experiment: Experiment) -> dict[str, Any]:
@@ -169,8 +188,10 @@ def _weights(base: str) -> str:
 
 
 def _commit() -> str:
-    """The commit of the code, with a + where files differ from it; "" outside of a checkout."""
+    """The commit of the code, with a + where files differ from it; "" outside of a checkout, or without git."""
     here = Path(__file__).parent
+    if shutil.which("git") is None:
+        return ""
     said = [
         subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=False)
         for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--", str(here.parent)])

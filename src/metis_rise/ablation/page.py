@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle, product
 from math import log2
 
 from markupsafe import Markup
@@ -26,21 +27,25 @@ def page(found: Sequence[Summary], made: Sequence[Table], shared: Sequence[str] 
 
 
 def figures(found: Sequence[Summary]) -> Iterator[Figure]:
-    """For each split and mode the lines of the arms that are on one, over the expert traces that were kept."""
-    for split in dict.fromkeys(split for one in found for split in one.scores):
-        for mode in MODES:
-            lines: dict[str, list[Summary]] = {}
-            for one in found:
-                if one.line is not None and split in one.scores:
-                    lines.setdefault(one.line, []).append(one)
-            series = [
-                _series(name, colour, points, split, mode)
-                for (name, points), colour in zip(lines.items(), _COLOURS, strict=False)
-            ]
-            if series:
-                title = f"{split}, {mode}"
-                legend = [(one.name, one.colour, f"{one.points[-1][1]:.1f} %") for one in series]
-                yield Figure(title, "right and well formed", legend, _plot(title, series))
+    """For each group, split and mode the lines that its arms are points of, over the expert traces that were kept."""
+    groups = dict.fromkeys(one.group for one in found if one.line is not None)
+    splits = dict.fromkeys(split for one in found for split in one.scores)
+    for group, split, mode in product(groups, splits, MODES):
+        lines: dict[str, list[Summary]] = {}
+        for one in found:
+            if one.line is not None and one.group == group and split in one.scores:
+                lines.setdefault(one.line, []).append(one)
+        if lines:
+            title = f"{split}, {mode}" + (f": {group}" if len(groups) > 1 else "")
+            yield _figure(title, lines, split, mode)
+
+
+def _figure(title: str, lines: Mapping[str, Sequence[Summary]], split: str, mode: str) -> Figure:
+    colours = cycle(_COLOURS)
+    series = [_series(name, next(colours), points, split, mode) for name, points in lines.items()]
+    ends = [(one.name, one.colour, *one.points[-1]) for one in series]
+    legend = [(name, colour, f"{y:.1f} % at {2**x:.0f}") for name, colour, x, y in ends]
+    return Figure(title, "right and well formed", legend, _plot(title, series))
 
 
 def _plot(title: str, series: Sequence[Series]) -> Markup:

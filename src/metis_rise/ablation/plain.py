@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from metis_rise.ablation.decisions import Decision
 from metis_rise.ablation.statistics import Estimate
 from metis_rise.ablation.tables import (
     MODES,
@@ -22,18 +23,26 @@ _BUCKETS = ("absent", "inconsistent", "mastered")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of texts; the first column is names."""
+    """A table of texts; `words` are the columns that hold no figures."""
 
     title: str
     note: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
+    words: Sequence[int] = (0,)
 
 
-def tables(found: Sequence[Summary], pairs: Sequence[Pair]) -> list[Table]:
+def tables(found: Sequence[Summary], pairs: Sequence[Pair], decisions: Sequence[Decision]) -> list[Table]:
     """All tables that the results have something for."""
     differences = [each for pair in pairs for each in compared(pair)]
-    made = [*_accuracies(found), _budgets(found), *_comparisons(differences), _by_base(pairs), _needed(found)]
+    made = [
+        _claims(decisions),
+        *_accuracies(found),
+        _budgets(found),
+        *_comparisons(differences),
+        _by_base(pairs),
+        _needed(found),
+    ]
     made += [_shares("By family", "Greedy, percent.", found, [one.families for one in found])]
     made += [_kinds(found), _pass_at(found), _transitions(pairs)]
     return [table for table in made if table.rows]
@@ -49,7 +58,7 @@ def _lines(table: Table) -> Iterator[str]:
     yield f"### {table.title}\n"
     yield f"{table.note}\n"
     yield "| " + " | ".join(table.heads) + " |"
-    yield "|---|" + "---:|" * (len(table.heads) - 1)
+    yield "|" + "|".join("---" if place in table.words else "---:" for place in range(len(table.heads))) + "|"
     yield from ("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table.rows)
     yield ""
 
@@ -62,6 +71,32 @@ def percent(found: Estimate) -> str:
 def points(found: Estimate) -> str:
     """A difference with its interval, in percentage points."""
     return f"{100 * found.mean:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+
+
+def _claims(decisions: Sequence[Decision]) -> Table:
+    """A row for each claim with its first difference, and one for each of its other differences."""
+    rows = []
+    for one in decisions:
+        p = "" if one.corrected is None else f"{one.corrected:.3f}"
+        kind = "primary" if one.claim.primary else "secondary"
+        head = [str(one.claim.number), one.claim.claim, kind, one.outcome, p]
+        differences = [
+            [
+                each.label,
+                str(each.greedy.found.cells),
+                points(each.greedy.found),
+                points(each.sampled.found),
+                f"{each.p:.3f}",
+                each.reading,
+            ]
+            for each in one.findings
+        ] or [[""] * 6]
+        tails = [one.why, *[""] * (len(differences) - 1)]
+        heads = [head, *[[""] * len(head)] * (len(differences) - 1)]
+        rows += [[*head, *tail, why] for head, tail, why in zip(heads, differences, tails, strict=True)]
+    note = "Decided by greedy accuracy on the cells of the protocol, once all are there; Holm's p over primary claims."
+    heads = ["", "claim", "", "outcome", "p, Holm", "rests on", "cells", "greedy", "sampled", "p", "", "why"]
+    return Table("Claims", note, heads, rows, words=(0, 1, 2, 3, 5, 10, 11))
 
 
 def _accuracies(found: Sequence[Summary]) -> Iterator[Table]:
@@ -132,7 +167,8 @@ def _of_base(pair: Pair, base: str) -> str:
 def _needed(found: Sequence[Summary]) -> Table:
     rows = [[line, *("-" if x is None else f"{x:.0f}" for x in xs)] for line, xs in needed(found, MODES[0]).items()]
     heads = ["line", *(f"{100 * target:.0f} %" for target in TARGETS)]
-    return Table("Expert traces needed for a greedy accuracy of", "Between the points of a line.", heads, rows)
+    note = "Between the points of a line; where its first point is as high already, fewer may do."
+    return Table("Expert traces needed for a greedy accuracy of", note, heads, rows)
 
 
 def _kinds(found: Sequence[Summary]) -> Table:

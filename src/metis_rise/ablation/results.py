@@ -18,7 +18,7 @@ MOST_SAMPLES = len(DIGITS) - 1
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A finished cell. `settings` were given on the command line; `raw` is the line as it is in the file."""
+    """A finished cell. `settings`, sorted, were given on the command line; `raw` is the line as it is in the file."""
 
     arm: str
     base: str
@@ -32,10 +32,25 @@ class Row:
         """Base and seed: what arms share that are compared."""
         return self.base, self.seed
 
-    def rights(self, split: str, mode: str) -> list[float]:
-        """Of each problem the share of its samples that are right and well formed."""
+    def rights(self, split: str, mode: str, families: Sequence[str] = ()) -> list[float]:
+        """Of each problem, or of each problem of these families, the share of samples that are right and well formed.
+
+        Raises:
+            InputError: the results have nothing of such a family.
+        """
         score = self.raw["scores"][split][mode]
-        return [count / score["samples"] for count in unpacked(score["right"], score["n"], score["samples"])]
+        parts = [self._family(split, mode, name) for name in families] or [score]
+        return [n / score["samples"] for each in parts for n in unpacked(each["right"], each["n"], score["samples"])]
+
+    def _family(self, split: str, mode: str, name: str) -> Mapping[str, Any]:
+        found: Mapping[str, Mapping[str, Any]] = self.raw["scores"][split][mode].get("by_family", {})
+        if name not in found:
+            there = ", ".join(found) or "none (the result is of an older version)"
+            raise InputError(
+                f"results of {self.arm}, base {self.base}, seed {self.seed}: no answers of the family {name} on "
+                f"{split}; families: {there}"
+            )
+        return found[name]
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -62,7 +77,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _row(raw: Mapping[str, Any], place: str) -> Row:
     try:
-        return Row(raw["arm"], raw["base"], raw["seed"], raw["identity"], tuple(raw["settings"]), raw)
+        return Row(raw["arm"], raw["base"], raw["seed"], raw["identity"], tuple(sorted(raw["settings"])), raw)
     except (KeyError, TypeError) as error:
         raise InputError(f"{place}: no result of rise ablate ({error} is missing); delete this line") from error
 

@@ -108,7 +108,16 @@ def summary(groups: Sequence[Group], *, drawn: bool) -> dict[str, Any]:
         "entropy": -sum(logprobs) / len(logprobs) if logprobs else None,
         "problems": hashlib.sha256("\n".join(group.problem.id for group in groups).encode()).hexdigest()[:12],
         "right": packed(counts, samples),
+        "by_family": _by_family(groups, counts, samples),
     }
+
+
+def _by_family(groups: Sequence[Group], counts: Sequence[int], samples: int) -> dict[str, dict[str, Any]]:
+    """How many problems each family has, and what of them is right, in their order."""
+    found: dict[str, list[int]] = {}
+    for group, count in zip(groups, counts, strict=True):
+        found.setdefault(group.problem.family, []).append(count)
+    return {name: {"n": len(rights), "right": packed(rights, samples)} for name, rights in found.items()}
 
 
 def _shares(groups: Sequence[Group], of: Callable[[Problem], str]) -> Mapping[str, float]:

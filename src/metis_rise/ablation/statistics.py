@@ -59,7 +59,8 @@ def difference(first: Sequence[Sequence[float]], second: Sequence[Sequence[float
 def sign_flip(differences: Sequence[float] | Matrix) -> float:
     """How often chance alone would give a mean as far from 0, were each cell's sign a coin's throw; two-sided.
 
-    Exact for up to 14 cells. Of n cells nothing below 2 / 2^n can come out, so with few of them p says little.
+    Exact for up to 14 cells. Of n cells nothing below 2 / 2^n can come out, so with few of them p says little. It is of
+    the problems as they are: that others would give another mean is no chance to it, as it is to the intervals.
     """
     values = np.asarray(differences, dtype=np.float64)
     n = len(values)
@@ -70,6 +71,18 @@ def sign_flip(differences: Sequence[float] | Matrix) -> float:
         signs[0] = 1.0
     means = np.abs(signs @ values)
     return float((means >= means[0] - 1e-12).mean())
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """What tests' p become when all of them are to hold together, in the order given.
+
+    Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6, 1979.
+    """
+    corrected, least = [0.0] * len(values), 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        least = max(least, (len(values) - rank) * values[place])
+        corrected[place] = min(1.0, least)
+    return corrected
 
 
 def pass_at(rates: Sequence[float], samples: int, k: int) -> float:

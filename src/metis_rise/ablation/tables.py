@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
+from typing import Literal
 
 from metis_rise.ablation.arms import Arm
 from metis_rise.ablation.results import Row
@@ -14,6 +15,7 @@ from metis_rise.ablation.statistics import Estimate, difference, estimate, pass_
 from metis_rise.errors import InputError
 
 MODES = ("greedy", "sampled")
+Reading = Literal["above", "below", "level", "open"]
 MARGIN = 0.02
 """Two arms are level when the interval of their difference lies within so much of 0, either way."""
 
@@ -33,6 +35,7 @@ class Summary:
 
     label: str
     title: str
+    group: str
     line: str | None
     cells: int
     costs: Mapping[str, float]
@@ -75,7 +78,7 @@ class Comparison:
     found: Estimate
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Reading:
         """above or below: the interval leaves out 0. level: it lies within the margin. open: neither, or few cells."""
         if self.found.cells < FEWEST_CELLS:
             return "open"
@@ -103,15 +106,15 @@ def summaries(rows: Sequence[Row], arms: Mapping[str, Arm]) -> list[Summary]:
 
 
 def _summary(rows: Sequence[Row], arm: Arm | None, shared: Sequence[str]) -> Summary:
-    name = rows[0].arm
-    own = [each for each in rows[0].settings if each not in shared]
-    suffix = f" [{', '.join(own)}]" if own else ""
+    name, suffix = rows[0].arm, _suffix(rows[0], shared)
+    _belong_together(rows)
     splits = list(rows[0].raw["scores"])
     raw = [row.raw["scores"][splits[0]] for row in rows]
     entropies = [score["sampled"]["entropy"] for score in raw]
     return Summary(
         name + suffix,
         (arm.title if arm else name) + suffix,
+        arm.group if arm else "",
         arm.line if arm else None,
         len(rows),
         _costs(rows),
@@ -121,6 +124,26 @@ def _summary(rows: Sequence[Row], arm: Arm | None, shared: Sequence[str]) -> Sum
         None if None in entropies else fmean(entropies),
         _pass_at(rows, splits[0]),
     )
+
+
+def _belong_together(rows: Sequence[Row]) -> None:
+    """InputError where rows of one arm's name are of two arms, or are scored on other problems."""
+    first = rows[0]
+    for row in rows:
+        place = f"results of {row.arm}: base {row.base}, seed {row.seed}"
+        there = f"base {first.base}, seed {first.seed}"
+        if row.identity != first.identity:
+            said = f"did something else than {there} ({row.identity}, {first.identity})"
+            raise InputError(f"{place} {said}; delete the lines of what is out of date")
+        splits = [", ".join(each.raw["scores"]) for each in (row, first)]
+        if splits[0] != splits[1]:
+            raise InputError(f"{place} is scored on {splits[0]}, {there} on {splits[1]}; keep them in different files")
+
+
+def _suffix(row: Row, shared: Sequence[str]) -> str:
+    """The settings that are not those of all."""
+    own = [each for each in row.settings if each not in shared]
+    return f" [{', '.join(own)}]" if own else ""
 
 
 def _estimate(rows: Sequence[Row], split: str, mode: str) -> Estimate:
@@ -166,16 +189,19 @@ def _pass_at(rows: Sequence[Row], split: str) -> dict[int, float]:
 
 def pairs(rows: Sequence[Row], arms: Mapping[str, Arm]) -> Iterator[Pair]:
     """Each arm with those that its file names, where both have cells of the same base, seed and settings."""
-    by_arm: dict[str, dict[tuple[object, ...], Row]] = {}
-    for row in rows:
-        by_arm.setdefault(row.arm, {})[(*row.cell, row.settings)] = row
-    for arm in arms.values():
-        for other in arm.against:
-            name = _nearest(other, by_arm)
-            mine, theirs = by_arm.get(arm.name, {}), by_arm.get(name, {})
-            both = sorted(mine.keys() & theirs.keys(), key=str)
-            if both:
-                yield Pair(arm.name, name, [mine[cell] for cell in both], [theirs[cell] for cell in both])
+    shared = shared_settings(rows)
+    for settings in dict.fromkeys(row.settings for row in rows):
+        by_arm: dict[str, dict[tuple[str, int], Row]] = {}
+        for row in rows:
+            if row.settings == settings:
+                by_arm.setdefault(row.arm, {})[row.cell] = row
+        for arm in arms.values():
+            for other in arm.against:
+                name = _nearest(other, by_arm)
+                mine, theirs = by_arm.get(arm.name, {}), by_arm.get(name, {})
+                if both := sorted(mine.keys() & theirs.keys()):
+                    label = arm.name + _suffix(mine[both[0]], shared)
+                    yield Pair(label, name, [mine[cell] for cell in both], [theirs[cell] for cell in both])
 
 
 def _nearest(name: str, there: Mapping[str, object]) -> str:
@@ -188,10 +214,14 @@ def compared(pair: Pair) -> Iterator[Comparison]:
     rows = [*pair.first, *pair.second]
     for split in pair.first[0].raw["scores"]:
         if all(split in row.raw["scores"] for row in rows):
-            _same_problems(rows, split)
-            for mode in MODES:
-                one, two = ([row.rights(split, mode) for row in each] for each in (pair.first, pair.second))
-                yield Comparison(pair.arm, pair.against, split, mode, difference(one, two, pair.bases))
+            yield from (comparison(pair, split, mode) for mode in MODES)
+
+
+def comparison(pair: Pair, split: str, mode: str, families: Sequence[str] = ()) -> Comparison:
+    """The difference in one split and mode, of all problems or of those of some families."""
+    _same_problems([*pair.first, *pair.second], split)
+    one, two = ([row.rights(split, mode, families) for row in rows] for rows in (pair.first, pair.second))
+    return Comparison(pair.arm, pair.against, split, mode, difference(one, two, pair.bases))
 
 
 def transitions(pair: Pair) -> dict[tuple[str, str], float]:

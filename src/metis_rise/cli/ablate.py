@@ -49,6 +49,15 @@ def ablate(
     out: Annotated[
         Path | None, typer.Option("--out", help="With --table: write them; .html has plots as well.", dir_okay=False)
     ] = None,
+    claims: Annotated[
+        Path | None,
+        typer.Option(
+            "--claims",
+            metavar="FILE",
+            help="With --table: claims of yours to decide; those of docs/evidence.md without it.",
+            dir_okay=False,
+        ),
+    ] = None,
     list_arms: Annotated[bool, typer.Option("--list", help="Run nothing; list the arms.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -58,7 +67,7 @@ def ablate(
     Each arm, base and seed is a cell. A finished one is a line of the results file, and the same command goes on with
     those that are not there; stages that arms share are done once.
 
-    Example: rise ablate --only main --seeds 0,1,2,3,4
+    Example: rise ablate --only main --seeds 1,2,3,4,5
 
     Example: rise ablate rise cold --seeds 0 --budget-minutes 30
 
@@ -69,8 +78,8 @@ def ablate(
 
         if list_arms:
             typer.echo(command.listed(arms or [], only or [], results), nl=False)
-        elif table or out is not None:
-            command.show(arms or [], results=results, only=only or [], out=out)
+        elif table or out is not None or claims is not None:
+            command.show(arms or [], results=results, only=only or [], out=out, claims=claims)
         else:
             say_loading()
             command.ablate(
