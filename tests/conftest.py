@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from metis_rise.problems.images import ImageStore
 
 # What has a time limit measures it itself; elsewhere a busy machine must not fail a test.
-settings.register_profile("metis", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile(
+    "metis", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
 settings.load_profile("metis")
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """Commands compute on all cores: what one has set is not left to the tests after it, which share the cores."""
+    yield
+    torch, asked = sys.modules.get("torch"), os.environ.get("OMP_NUM_THREADS", "")
+    if torch is not None and asked.isdecimal() and torch.get_num_threads() != int(asked):
+        torch.set_num_threads(int(asked))
 
 
 @pytest.fixture(scope="session")

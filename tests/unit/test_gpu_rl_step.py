@@ -28,7 +28,7 @@ def test_the_tiny_model_does_all_of_it_and_every_figure_is_written(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "out.json"
-    assert script.main(["--tiny", "--rounds", "2", "--json", str(out)]) == 0
+    assert script.main(["--tiny", "--rounds", "2", "--seconds", "36000", "--json", str(out)]) == 0
     found = json.loads(out.read_text())
     assert found["rounds"] == len(found["gradient_norms"]) == 2 and found["notes"] == []
     assert all(norm > 0 for norms in found["gradient_norms"] for norm in norms.values())

@@ -34,7 +34,7 @@ from metis_rise.evaluation.judging_questions import (
 )
 from metis_rise.types import AnswerType, Problem, Reason, Verdict
 
-PATIENCE: dict[str, Any] = {"backoff_s": 0.002, "longest_pause_s": 0.01, "retries": 2, "connect_s": 1.0, "strikes": 2}
+PATIENCE: dict[str, Any] = {"backoff_s": 0.002, "longest_pause_s": 0.01, "retries": 2, "connect_s": 20.0, "strikes": 2}
 CHOICES = ("5 cm²", "6 cm²", "8 cm²")
 
 

@@ -53,7 +53,7 @@ def programs(folder: Path, training: str, healthy: str = "exit 0") -> Mapping[st
     """An environment whose programs write down their calls; `training` is how torchrun ends."""
     bin_folder = folder / "bin"
     bin_folder.mkdir()
-    ends = {"rise": "exec sleep 60", "torchrun": training, "curl": healthy}
+    ends = {"rise": "exec sleep 300", "torchrun": training, "curl": healthy}
     texts = {name: STUB.format(name=name, end=end) for name, end in ends.items()}
     texts |= {"srun": SRUN, "scontrol": '#!/bin/bash\nprintf "n%d\\n" 1 2 3 4 5 6 7 8\n'}
     for name, text in texts.items():
@@ -81,7 +81,8 @@ def do(script: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, 
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=50,
+        # Less than a server sleeps: whoever waits for it, as its output is waited for here, is found out.
+        timeout=240,
         check=False,
     )
     calls = folder / "calls"
@@ -243,7 +244,7 @@ def sleeping(folder: Path) -> list[str]:
             environment, command = (process / "environ").read_bytes(), (process / "cmdline").read_bytes()
         except OSError:
             continue
-        if f"CALLS={folder}/calls".encode() in environment and command.startswith(b"sleep\x0060"):
+        if f"CALLS={folder}/calls".encode() in environment and command.startswith(b"sleep\x00300"):
             found.append(process.name)
     return found
 

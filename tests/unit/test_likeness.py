@@ -67,7 +67,7 @@ def test_sixteen_long_texts_are_compared_in_seconds(words: int):
     """A quadratic comparison of one such pair takes longer than all of this (measured: 0.3 s for all pairs)."""
     draw = Random(0)
     texts = [" ".join(str(draw.randint(0, 99)) for _ in range(words)) for _ in range(16)]
-    began = time.process_time()
+    began = time.thread_time()
     prints = [fingerprint(text) for text in texts]
     assert all(likeness(first, second) < 1 for first, second in combinations(prints, 2))
-    assert time.process_time() - began < 3
+    assert time.thread_time() - began < 3

@@ -211,7 +211,9 @@ ASK = """
 import os
 os.environ |= {environment}
 from rich.console import Console
+from metis_rise.look import picture
 from metis_rise.look.picture import way_of
+picture._ANSWER_S = {patience}
 print("drawn by " + way_of(Console(color_system={colours!r})))
 print("read " + (input() if {typed} else "nothing"))
 """
@@ -228,13 +230,13 @@ print("read " + (input() if {typed} else "nothing"))
     ],
 )
 def test_the_terminal_says_what_it_can(environment: dict[str, str], colours: str, want: str):
-    terminal = Terminal(ASK.format(environment=environment, colours=colours, typed=False))
+    terminal = Terminal(ASK.format(environment=environment, colours=colours, typed=False, patience=0.2))
     assert terminal.finish() == 0
     assert f"drawn by {want}" in terminal.text
 
 
 def test_a_terminal_that_answers_with_sixel_gets_it_and_its_answer_is_not_left_over():
-    terminal = Terminal(ASK.format(environment={}, colours="256", typed=True))
+    terminal = Terminal(ASK.format(environment={}, colours="256", typed=True, patience=60))
     terminal.answer(b"\x1b[c", b"\x1b[?62;4;22c")
     terminal.wait_for("drawn by sixel")
     terminal.type(b"hello\n")

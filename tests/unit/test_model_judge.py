@@ -26,7 +26,7 @@ from metis_rise.types import AnswerType, Group, Problem, Reason, Trajectory, Ver
 
 PARTS = {"accuracy": 0.0, "format": 1.0}
 GOLD = "an obtuse angle"
-QUICK: dict[str, Any] = {"backoff_s": 0.002, "longest_pause_s": 0.01, "retries": 2, "connect_s": 1.0, "strikes": 2}
+QUICK: dict[str, Any] = {"backoff_s": 0.002, "longest_pause_s": 0.01, "retries": 2, "connect_s": 20.0, "strikes": 2}
 
 
 def said(text: str | None) -> Act:

@@ -89,7 +89,7 @@ assert not png.is_whole(sys.stdin.buffer.read())
 def test_a_head_of_very_many_chunks_is_gone_through_once():
     data = PLAIN[:33] + chunk(b"tEXt", b"a\0b") * 50_000 + chunk(b"oDDd", b"") + PLAIN[33:]
     # Takes a tenth of a second; with each chunk tried in each place, minutes.
-    subprocess.run([sys.executable, "-c", MANY_CHUNKS], input=data, check=True, timeout=15)
+    subprocess.run([sys.executable, "-c", MANY_CHUNKS], input=data, check=True, timeout=90)
 
 
 def test_a_file_of_too_many_chunks_is_refused(store: ImageStore, tmp_path: Path):

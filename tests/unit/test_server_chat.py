@@ -26,7 +26,7 @@ def right(call: Call) -> Act:
 
 @contextlib.contextmanager
 def client_of(server: ScriptedServer, **changes: Any) -> Iterator[ChatClient]:
-    quick = {"timeout_s": 0.5, "backoff_s": 0.002, "longest_pause_s": 0.01, "concurrency": 4}
+    quick = {"timeout_s": 20.0, "backoff_s": 0.002, "longest_pause_s": 0.01, "concurrency": 4}
     client = ChatClient(ServerSettings((f"{server.url}/v1",), **(quick | changes)), print)
     try:
         yield client
@@ -70,7 +70,7 @@ def test_each_question_gets_its_own_answer_once_through_thirty_percent_of_faults
     def script(call: Call) -> Act:
         return draw.choice(FAULTS) if draw.random() < 0.3 else said(f"answer to {question_of(call)}")
 
-    with ScriptedServer(script) as server, client_of(server) as client:
+    with ScriptedServer(script) as server, client_of(server, timeout_s=1.0) as client:
         answers = list(client.ask((f"q{i}", body_of(f"q{i}")) for i in range(50)))
     assert {call.path for call in server.calls} == {"/v1/chat/completions"}
     assert len(answers) == 50 and texts_of(answers) == {f"q{i}": [f"answer to q{i}"] for i in range(50)}
@@ -105,5 +105,6 @@ def test_answers_without_text_are_left_out_and_replies_of_another_form_asked_aga
 
 
 def test_a_stalled_answer_is_given_up_and_asked_again():
-    with ScriptedServer(lambda call: said("late") if call.number else STALL) as server, client_of(server) as client:
+    stalling = ScriptedServer(lambda call: said("late") if call.number else STALL)
+    with stalling as server, client_of(server, timeout_s=1.0) as client:
         assert texts_of(client.ask([("q", body_of("q"))])) == {"q": ["late"]}

@@ -219,7 +219,7 @@ def test_thirty_percent_of_faults_end_every_request_once(policy: Policy):
         return script
 
     requests = requests_of(60)
-    with engine_on(policy, faulty(FakeVllm(policy)), faulty(FakeVllm(policy)), timeout_s=0.5) as (engine, servers):
+    with engine_on(policy, faulty(FakeVllm(policy)), faulty(FakeVllm(policy)), timeout_s=2.0) as (engine, servers):
         groups = list(engine.sample(requests))
     assert names(groups) == sorted(request.problem.id for request in requests)
     assert not any(group.aborted for group in groups)

@@ -6,7 +6,7 @@ import email.utils
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -26,7 +26,7 @@ KEY = "sk-very-secret-0123"
 
 
 def hasty(*urls: str, **changes: Any) -> ServerSettings:
-    quick = {"timeout_s": 20.0, "connect_s": 5.0, "backoff_s": 0.002, "longest_pause_s": 0.01, "rest_s": 60.0}
+    quick = {"timeout_s": 20.0, "connect_s": 20.0, "backoff_s": 0.002, "longest_pause_s": 0.01, "rest_s": 60.0}
     return ServerSettings(tuple(urls), **(quick | changes))
 
 
@@ -77,17 +77,20 @@ def at_first(act: Act, times: int = 1) -> Script:
     return lambda call: act if call.number < times else echo(call)
 
 
-def closed_port() -> str:
+@contextlib.contextmanager
+def closed_port() -> Iterator[str]:
+    """The address of a port that nobody listens at, nor can until the end of the block."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{held.getsockname()[1]}"
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=["garbage", "429", "500", "stall", "drop", "cut"])
 def test_what_may_be_better_next_time_is_asked_again(fault: Act):
-    got, server = post_one(at_first(fault, 2), timeout_s=0.3 if fault is STALL else 20)
+    got, server = post_one(at_first(fault, 2), timeout_s=1.0 if fault is STALL else 20)
     assert got == 0
-    assert len(server.calls) == 3
+    # A busy machine may be late with the good reply too.
+    assert len(server.calls) == 3 or (fault is STALL and len(server.calls) > 3)
 
 
 def test_json_that_the_reader_refuses_is_asked_again():
@@ -132,7 +135,7 @@ def test_pauses_double_are_jittered_and_bounded():
 
 def test_retry_after_is_read_as_seconds_or_date():
     assert retry_after("7") == 7
-    assert retry_after(email.utils.formatdate(time.time() + 100)) == pytest.approx(100, abs=5)
+    assert retry_after(email.utils.formatdate(time.time() + 1000)) == pytest.approx(1000, abs=60)
     assert retry_after("soon") is None
     assert retry_after(None) is None
 
@@ -199,25 +202,28 @@ def test_every_call_ends_once_whatever_the_faults(plans: list[list[Act | None]],
 
 
 def test_calls_in_flight_are_bounded_per_server_and_spread():
-    def slow(call: Call) -> Act:
-        time.sleep(0.01)
+    together = threading.Barrier(6)
+
+    def held(call: Call) -> Act:
+        """Six calls are answered at once: as many as there is room for."""
+        together.wait(60)
         return echo(call)
 
-    with ScriptedServer(slow) as one, ScriptedServer(slow) as two:
-        assert post_all(hasty(one.url, two.url, concurrency=3), 40) == list(range(40))
+    with ScriptedServer(held) as one, ScriptedServer(held) as two:
+        assert post_all(hasty(one.url, two.url, concurrency=3, timeout_s=60), 42) == list(range(42))
         assert one.most_at_once == two.most_at_once == 3
-        assert min(len(one.calls), len(two.calls)) >= 10
+        assert len(one.calls) == len(two.calls) == 21
 
 
 def test_the_least_loaded_server_is_asked():
     together = threading.Barrier(6)
 
     def held(call: Call) -> Act:
-        together.wait(20)
+        together.wait(60)
         return echo(call)
 
     with ScriptedServer(held) as one, ScriptedServer(held) as two:
-        assert post_all(hasty(one.url, two.url, concurrency=6), 6) == list(range(6))
+        assert post_all(hasty(one.url, two.url, concurrency=6, timeout_s=60), 6) == list(range(6))
         assert (len(one.calls), len(two.calls)) == (3, 3)
 
 
@@ -225,7 +231,7 @@ def test_a_full_server_does_not_hold_up_calls_that_another_has_room_for():
     busy = threading.Event()
 
     def first(call: Call) -> Act:
-        busy.wait(20)
+        busy.wait(60)
         return echo(call)
 
     def last(call: Call) -> Act:
@@ -234,7 +240,7 @@ def test_a_full_server_does_not_hold_up_calls_that_another_has_room_for():
         return echo(call)
 
     with ScriptedServer(first) as slow, ScriptedServer(last) as quick:
-        assert post_all(hasty(slow.url, quick.url, concurrency=1), 10) == list(range(10))
+        assert post_all(hasty(slow.url, quick.url, concurrency=1, timeout_s=60), 10) == list(range(10))
         assert (len(slow.calls), len(quick.calls)) == (1, 9)
 
 
@@ -248,13 +254,15 @@ def test_a_server_killed_in_mid_batch_loses_nothing_when_another_stands():
     started = threading.Barrier(4)
 
     def dies(call: Call) -> Act:
-        started.wait(5)
+        # A call too many waits for three that do not come.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            started.wait(60)
         if call.number == 3:
             doomed.kill()
         return echo(call)
 
     with ScriptedServer(dies) as doomed, ScriptedServer(echo) as stands:
-        fleet = hasty(doomed.url, stands.url, concurrency=4, strikes=3)
+        fleet = hasty(doomed.url, stands.url, concurrency=4, strikes=3, timeout_s=60)
         assert post_all(fleet, 60, said.append) == list(range(60))
     assert len(said) <= 1
     assert all("taken out, 1 server(s) left" in line and doomed.url in line for line in said)
@@ -262,8 +270,8 @@ def test_a_server_killed_in_mid_batch_loses_nothing_when_another_stands():
 
 def test_an_unreachable_server_is_taken_out_once_and_a_fleet_without_servers_ends_at_once():
     said: list[str] = []
-    url = closed_port()
-    got = post_all(hasty(url, strikes=3), 20, said.append)
+    with closed_port() as url:
+        got = post_all(hasty(url, strikes=3), 20, said.append)
     assert all(isinstance(end, ServersGone) for end in got)
     assert url in str(got[0]) and "cannot connect" in str(got[0])
     assert len(said) == 1
@@ -271,8 +279,7 @@ def test_an_unreachable_server_is_taken_out_once_and_a_fleet_without_servers_end
 
 def test_calls_that_fail_together_count_as_one_failure_of_their_server():
     said: list[str] = []
-    url = closed_port()
-    with ScriptedServer(echo) as stands:
+    with closed_port() as url, ScriptedServer(echo) as stands:
 
         async def work(fleet: Fleet) -> tuple[str, ...]:
             await asyncio.gather(*(fleet.post(PATH, {"number": number}, number_of) for number in range(20)))
@@ -285,13 +292,15 @@ def test_calls_that_fail_together_count_as_one_failure_of_their_server():
 
 def test_a_server_that_was_out_is_tried_again_and_is_back():
     said: list[str] = []
-    url = closed_port()
     with contextlib.ExitStack() as servers:
+        closed = contextlib.ExitStack()
+        url = closed.enter_context(closed_port())
         stands = servers.enter_context(ScriptedServer(echo))
 
         async def work(fleet: Fleet) -> None:
             while url in fleet.live:
                 await fleet.post(PATH, {"number": 1}, number_of)
+            closed.close()
             servers.enter_context(ScriptedServer(echo, int(url.rpartition(":")[2])))
             while url not in fleet.live:
                 await fleet.post(PATH, {"number": 2}, number_of)
@@ -321,17 +330,16 @@ def test_after_a_muster_a_server_that_went_out_stays_out_until_the_next():
 
 def test_a_muster_goes_on_without_servers_that_cannot_be_reached():
     said: list[str] = []
-    url = closed_port()
-    with ScriptedServer(echo) as stands:
+    with closed_port() as url, ScriptedServer(echo) as stands:
 
         async def work(fleet: Fleet) -> None:
             await fleet.muster()
             assert fleet.live == (stands.url,)
 
         use(hasty(url, stands.url), work, said.append)
+        with pytest.raises(ServersGone, match="cannot connect"):
+            use(hasty(url), lambda fleet: fleet.muster())
     assert len(said) == 1 and "at the next push" in said[0]
-    with pytest.raises(ServersGone, match="cannot connect"):
-        use(hasty(url), lambda fleet: fleet.muster())
 
 
 def test_each_call_goes_to_every_live_server_and_one_that_fails_it_is_out():

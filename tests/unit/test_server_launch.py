@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -35,6 +38,7 @@ http.server.HTTPServer(("127.0.0.1", port), Health).serve_forever()
 """
 
 Install = Callable[..., None]
+PATIENCE_S = 180
 
 
 @pytest.fixture
@@ -54,8 +58,11 @@ def vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+    """A free port, of those that no connection gets by itself before the server listens."""
+    while True:
+        number = random.randrange(10_000, 30_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", number)):
+            return number
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -73,7 +80,7 @@ def test_it_waits_for_the_server_passes_ctrl_c_on_and_ends_with_the_servers_code
         if "ready after" in line:
             break
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 7
+    assert process.wait(PATIENCE_S) == 7
     given = process.stdout.read().splitlines()[-1]
     assert given.startswith("1 --model ") and "--max-model-len 512" in given and given.endswith("--seed 3")
     assert "--host 127.0.0.1 " in given
@@ -94,10 +101,12 @@ def test_the_server_goes_with_the_terminal_and_no_proxy_is_asked_for_it(
     finally:
         signal.signal(signal.SIGHUP, before)
     assert process.stderr is not None and process.stdout is not None
-    said = next(line for line in process.stderr if "ready" in line)
+    ready = (line for line in process.stderr if "ready" in line)
+    # A proxy would let it never be ready, which is said every ten seconds; so is that a busy machine is slow.
+    said = list(itertools.takewhile(lambda line: "ready after" not in line, itertools.islice(ready, 12)))
     process.send_signal(signal.SIGHUP)
-    assert process.wait(30) == 128 + signal.SIGTERM
-    assert "not ready" not in said
+    assert process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+    assert len(said) < 12
     with socket.create_server(("127.0.0.1", port)):
         process.stderr.close()
         process.stdout.close()
@@ -114,7 +123,7 @@ def test_no_server_is_left_behind_when_waiting_for_it_fails(vllm: Install, port:
     monkeypatch.setattr(launch, "_await_health", fails)
     with pytest.raises(OSError, match="no more sockets"):
         serve(ServeOptions("tiny", port=port))
-    assert started[0].wait(30) == -signal.SIGTERM
+    assert started[0].wait(PATIENCE_S) == -signal.SIGTERM
 
 
 def test_an_ipv6_address_is_bracketed():
@@ -130,7 +139,7 @@ def test_a_host_that_is_not_known_is_said():
 def test_a_server_that_does_not_come_up_is_said_and_its_code_is_kept(vllm: Install, port: int):
     vllm()
     process = start("--port", str(port), "--", "--fail")
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 5
     assert "ended with code 5 before it was ready" in said
 
@@ -160,7 +169,7 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(vllm: Install):
     vllm()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = start("--port", str(taken.getsockname()[1]))
-        out, said = process.communicate(timeout=60)
+        out, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2
     assert out == "" and "choose another --port" in said
 

@@ -200,11 +200,11 @@ class FakeSender:
         return b"id%d" % len(self.worlds)
 
     def join(self, world_size: int) -> None:
-        assert self.together.wait(10), "the servers were not asked meanwhile"
+        assert self.together.wait(60), "the servers were not asked meanwhile"
         self.worlds.append(world_size)
 
     def send(self, tensor: Tensor) -> None:
-        assert self.together.wait(10), "the servers were not asked meanwhile"
+        assert self.together.wait(60), "the servers were not asked meanwhile"
         self.sent.append(tensor)
 
     def wait(self) -> None: ...

@@ -52,7 +52,8 @@ def test_a_second_signal_ends_a_step_at_once(monkeypatch: pytest.MonkeyPatch):
     assert did == ["first"]
 
 
-def test_one_ctrl_c_that_comes_twice_is_one():
+def test_one_ctrl_c_that_comes_twice_is_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stopping, "TOGETHER_S", 60.0)
     did: list[str] = []
     with pytest.raises(KeyboardInterrupt), heeding_signals(), finished_first(lambda: did.append("kept")):
         send(signal.SIGINT)

@@ -19,7 +19,7 @@ FACTS = {"host": "a", "torch": "2.13.0", "model.dtype": '"bfloat16"'}
 def met(*facts: dict[str, str]) -> list[BaseException | None]:
     """How the meeting of processes with these facts ends for each of them."""
     store = HashStore()
-    store.set_timeout(timedelta(seconds=20))
+    store.set_timeout(timedelta(seconds=60))
     with ThreadPoolExecutor(len(facts)) as pool:
         ends = [pool.submit(shake_hands, store, rank, len(facts), own) for rank, own in enumerate(facts)]
         return [end.exception() for end in ends]

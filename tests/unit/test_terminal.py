@@ -31,8 +31,9 @@ with speaking(), stage_view("tiny: stage 1 of 6, 1-rl"):
             time.sleep(0.02)
         say("warning: 3 steps were small", warning=True)
         print("a plain print")
-        for _ in Loop(range(3), desc="dev greedy", unit="problem"):
-            time.sleep(0.5)
+        for number in Loop(range(3), desc="dev greedy", unit="problem"):
+            if number == 1:
+                hold()
     say("last line")
 """
 
@@ -40,7 +41,8 @@ with speaking(), stage_view("tiny: stage 1 of 6, 1-rl"):
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)])
 def test_the_view_stands_below_what_is_said_and_leaves_nothing_behind(size: tuple[int, int]):
     terminal = Terminal(STAGE, *size)
-    terminal.wait_for("1/3 problems")
+    # A frame is drawn from the top and taken away from the bottom: whose last line is there is whole.
+    terminal.wait_for("1/3 problems", "! 3 steps were small")
     lines = terminal.lines
     place = {text: next(i for i, line in enumerate(lines) if text in line) for text in ("first line", "a plain print")}
     head = next(i for i, line in enumerate(lines) if line.startswith("tiny: stage 1 of 6, 1-rl"))
@@ -49,6 +51,7 @@ def test_the_view_stands_below_what_is_said_and_leaves_nothing_behind(size: tupl
     assert all(text in lines[head + 2] for text in ("accuracy 0.90", "▁", "█", "format 1.00", "groups 3/4"))
     assert lines[head + 3].startswith("dev greedy")
     assert lines[head + 4] == "! 3 steps were small"
+    terminal.go()
     assert terminal.finish() == 0
     assert terminal.lines == ["first line", "warning: 3 steps were small", "a plain print", "last line"]
     assert not terminal.screen.cursor.hidden
@@ -57,6 +60,7 @@ def test_the_view_stands_below_what_is_said_and_leaves_nothing_behind(size: tupl
 def test_lines_go_to_the_file_that_stdout_is_and_the_view_stays_on_the_terminal(tmp_path: Path):
     terminal = Terminal(STAGE, out=tmp_path / "out")
     terminal.wait_for("20/50 steps")
+    terminal.go()
     terminal.finish()
     said = ["first line", "warning: 3 steps were small", "a plain print", "last line"]
     assert (tmp_path / "out").read_text().splitlines() == said
@@ -65,15 +69,13 @@ def test_lines_go_to_the_file_that_stdout_is_and_the_view_stays_on_the_terminal(
 
 def test_a_signal_that_lets_a_step_end_is_told_by_the_view():
     code = """
-import time
 from metis_rise.stopping import finished_first, heeding_signals
 from metis_rise.terminal import Bar, say, stage_view
 try:
     with heeding_signals(), stage_view("stage"), Bar(total=9, desc="RL", unit="step") as bar:
         with finished_first(lambda: say("kept")):
             bar.update()
-            for _ in range(30):
-                time.sleep(0.1)
+            hold()
 except KeyboardInterrupt:
     say("ended")
 """
@@ -82,26 +84,30 @@ except KeyboardInterrupt:
     os.kill(terminal.process.pid, signal.SIGINT)
     terminal.wait_for("interrupt again to stop at once")
     assert sum("stage" in line for line in terminal.lines) == 1
+    terminal.go()
     terminal.finish()
     assert terminal.lines == ["kept", "ended"]
 
 
 def test_what_is_typed_tears_no_view():
     code = """
-import time
 from metis_rise.terminal import Bar, say, stage_view
 with stage_view("stage"), Bar(total=9, desc="RL", unit="step") as bar:
     for _ in range(9):
-        time.sleep(0.4)
+        hold()
         bar.update()
 say("ended")
 """
     terminal = Terminal(code)
+    terminal.go()
     terminal.wait_for("1/9 steps")
     # A terminal shows them where the cursor is, as it does with the ^C of an interrupt.
     terminal.type(b"typed")
-    terminal.wait_for("4/9 steps")
+    for count in (2, 3, 4):
+        terminal.go()
+        terminal.wait_for(f"{count}/9 steps")
     assert sum("stage" in line for line in terminal.lines) == 1
+    terminal.go(5)
     assert terminal.finish() == 0
     assert terminal.lines == ["ended"]
 
@@ -154,10 +160,12 @@ with exit_codes(debug=False):
     for number in Loop(range(9), desc="rows", unit="row"):
         time.sleep(0.6)
         if number == 3:
+            hold()
             raise InputError("row 3 is bad; mend it")
 """
     terminal = Terminal(code)
     terminal.wait_for("3/9 rows")
+    terminal.go()
     terminal.finish()
     assert terminal.lines[0] == "error: row 3 is bad; mend it"
     assert "9 rows" not in terminal.text and not terminal.screen.cursor.hidden

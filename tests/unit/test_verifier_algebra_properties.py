@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from metis_rise.verifier.algebra import Expression, constant, proportional, read, same
 
-# Seconds of CPU that one text may take: a fraction of the verifier's deadline of 3 s.
-ENOUGH = 0.5
+# Seconds of CPU that one text may take: less than the verifier's deadline of 3 s, and ten times what the worst takes.
+ENOUGH = 1.5
 
 
 def reading(text: str) -> Expression:
@@ -116,7 +116,7 @@ hostile = st.one_of(
 @given(hostile)
 @settings(max_examples=250)
 def test_no_text_is_too_much(text: str) -> None:
-    began = time.process_time()
+    began = time.thread_time()
     expression = read(text)
     if expression is not None:
         assert same(expression, expression) is True
@@ -124,7 +124,7 @@ def test_no_text_is_too_much(text: str) -> None:
             assert same(expression, other) is same(other, expression)
             proportional(expression, other, positive=True)
         constant(expression)
-    assert time.process_time() - began < ENOUGH
+    assert time.thread_time() - began < ENOUGH
 
 
 HEAVY = {
@@ -147,13 +147,13 @@ HEAVY = {
 @pytest.mark.parametrize("terms", HEAVY.values(), ids=HEAVY.keys())
 @pytest.mark.parametrize("sign", ["+", "*"])
 def test_heavy_expressions_are_compared_quickly(terms: list[str], sign: str) -> None:
-    began = time.process_time()
+    began = time.thread_time()
     forward, backward = read(sign.join(terms)), read(sign.join(reversed(terms)))
     if forward is not None and backward is not None:
         assert same(forward, backward) is not False
         constant(forward)
         proportional(forward, backward, positive=True)
-    assert time.process_time() - began < ENOUGH
+    assert time.thread_time() - began < ENOUGH
 
 
 def test_threads_do_not_disturb_each_other() -> None:

@@ -276,10 +276,10 @@ def test_any_text_is_read(text: str, gold: str | None) -> None:
 @given(st.lists(PIECES, min_size=1, max_size=6).map("".join), st.sampled_from(["7", "A", "1, 2", "blue"]))
 def test_texts_of_20000_characters_are_read_in_linear_time(unit: str, gold: str) -> None:
     text = (unit * (20_000 // len(unit) + 1))[:20_000]
-    start = time.perf_counter()
+    start = time.thread_time()
     for strict in (True, False):
         extract(text, strict=strict, gold=gold, question=text, choices=COLOURS if gold == "A" else None)
-    assert time.perf_counter() - start < 3
+    assert time.thread_time() - start < 3
 
 
 @pytest.mark.parametrize(

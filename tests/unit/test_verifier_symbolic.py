@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -109,7 +110,7 @@ def test_a_poisoned_answer_costs_one_deadline(run):
 def test_a_poisoned_answer_costs_one_deadline_in_a_child_process(method: str):
     child = multiprocessing.get_context(method).Process(target=poisoned_then_right)
     child.start()
-    child.join(120)
+    child.join(300)
     assert child.exitcode == 0
 
 
@@ -127,7 +128,7 @@ def test_a_child_process_leaves_its_parents_workers_alone(fake):
     child = os.fork()
     if child == 0:
         # Ends by itself, with its own clean-up, unless it would hang or kill what is not its own.
-        signal.alarm(30)
+        signal.alarm(120)
         status = 1
         try:
             assert mine.pids() == []
@@ -196,7 +197,7 @@ def test_verdicts_are_remembered_up_to_a_bound(fake, monkeypatch: pytest.MonkeyP
 
 
 def test_ctrl_c_in_the_middle_of_a_pair_spoils_no_other(fake):
-    mine = fake("if gold == 'slow': time.sleep(1)")
+    mine = fake("if gold == 'slow': time.sleep(10)")
     assert mine.same("1", "1") is True
 
     def interrupt(*_: object) -> None:
@@ -204,8 +205,8 @@ def test_ctrl_c_in_the_middle_of_a_pair_spoils_no_other(fake):
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
             mine.same("slow", "slow")
     finally:
         signal.signal(signal.SIGALRM, before)
@@ -232,6 +233,8 @@ def test_nothing_is_left_of_killed_and_closed_workers(fake):
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))
 
+    # Of tests before, which is deleted when it happens to be.
+    gc.collect()
     before = open_files()
     mine = fake("if gold.startswith('slow'): time.sleep(60)", deadline_s=0.2)
     seen = set()
@@ -250,15 +253,15 @@ PARENT = """
 import os, sys, threading, time
 from metis_rise.verifier.symbolic import SymbolicPool
 
-idle, busy = SymbolicPool(1, 1.0), SymbolicPool(1, 1.0)
+idle, busy = SymbolicPool(1, 6.0), SymbolicPool(1, 6.0)
 for pool in (idle, busy):
     assert pool.same("x+1", "1+x")
 if not os.fork():
-    time.sleep(60)
+    time.sleep(300)
 threading.Thread(target=busy.same, args=("5", "9^{9^{9^{9}}}")).start()
 time.sleep(0.2)
 print(*idle.pids(), *busy.pids(), flush=True)
-time.sleep(60)
+time.sleep(300)
 """
 
 
@@ -270,7 +273,7 @@ def test_workers_die_with_a_parent_that_was_killed():
         workers = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(workers) == 2 and all(lives(pid) for pid in workers)
         parent.kill()
-        ends = time.monotonic() + 15
+        ends = time.monotonic() + 60
         while any(lives(pid) for pid in workers) and time.monotonic() < ends:
             time.sleep(0.1)
         assert not any(lives(pid) for pid in workers)

@@ -18,7 +18,7 @@ ASKED = ("eval", "tiny", "--benchmark", "world", "--limit", "24", "--max-tokens"
 def evaluated(folder: Path, out: str, *more: str) -> tuple[dict[str, Any], dict[str, str]]:
     """What is printed, and the answers by index."""
     command = [sys.executable, "-m", "metis_rise", *ASKED, "--out", out, "--json", *more]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in (folder / out / "world" / "answers.jsonl").read_text().splitlines()]
     return json.loads(done.stdout), {row["index"]: row["text"] for row in rows}

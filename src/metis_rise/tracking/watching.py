@@ -23,6 +23,8 @@ MODULES = {name: f"metis_rise.tracking.{name}" for name in ("tensorboard", "trac
 
 # Waits that are shorter are not told.
 _SILENT_S = 3.0
+# For the thread that listens to a process that has ended, on a machine that is busy with other things.
+_LISTENER_S = 60.0
 
 
 def check_trackers(config: TrackingConfig) -> None:
@@ -104,9 +106,10 @@ class _Watch:
             self._process.wait(END_S + 10)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
         finally:
-            # Where the wait was interrupted it ends by itself.
-            self._listener.join(timeout=1)
+            # It has the last word on a process that has ended; where the wait was interrupted it ends by itself.
+            self._listener.join(timeout=1 if self._process.poll() is None else _LISTENER_S)
             self._channel.close()
             self._log.close()
         state = State.read(state_file(self._run.path, self._name))
