@@ -328,7 +328,7 @@ def test_the_table_has_a_claim_with_what_it_rests_on(tmp_path: Path, capsys: pyt
     show(arms, results=tmp_path / "r.jsonl", only=(), out=None, claims=tmp_path / "claims.yaml")
     gain = r"\+20\.0 \(\+1\d\.\d to \+2\d\.\d\)"
     wanted = (
-        rf"\| 1 \| it helps \| secondary \| supported \|  \| x - y \| 10 \| {gain} \| {gain} \| 0\.002 \| above \|  \|"
+        rf"\| 1 \| it helps \| supported \| secondary \| x - y \| 10 \| {gain} \| \+20\.0 \| 0\.002 \| above \|  \|"
     )
     assert re.search(wanted, capsys.readouterr().out)
     show(arms, results=tmp_path / "r.jsonl", only=(), out=tmp_path / "e.html", claims=tmp_path / "claims.yaml")
@@ -375,7 +375,7 @@ def test_shipped_claims_are_decided_without_being_asked_for(tmp_path: Path, caps
     )
     show([], results=tmp_path / "r.jsonl", only=(), out=None, claims=None)
     lines = capsys.readouterr().out.splitlines()
-    told = "| 1 | RL improves the base | primary | not yet |  |  |  |  |  |  |  | 2 of 20 cells are there |"
+    told = "| 1 | RL improves the base | not yet | primary |  |  |  |  |  |  | 2 of 20 cells are there |"
     assert told in lines, "cells with other settings are not counted"
     assert sum("cells are there |" in line for line in lines) == 12
 

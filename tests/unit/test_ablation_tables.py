@@ -209,6 +209,13 @@ def test_each_group_has_its_plots_and_none_of_its_lines_is_left_out(tmp_path: Pa
     assert made[0].legend[0][2] == "50.0 % at 30" and made[0].svg.count("<polyline") == 8
 
 
+def test_an_arm_without_traces_has_its_place(tmp_path: Path):
+    found = rows(tmp_path, row("rl", [1, 0]), row("rise", [1, 1], traces=1))
+    (one, _) = figures(summaries(found, named(arm("rl", line="RL"), arm("rise", line="RISE"))))
+    assert [end for _, _, end in one.legend] == ["50.0 % at 0", "100.0 % at 1"]
+    assert "expert traces 0: 50 %" in one.svg and ">0</text>" in one.svg
+
+
 def test_no_results_and_an_ending_that_says_no_format_are_refused(tmp_path: Path):
     arms, results = experiment(tmp_path)
     with pytest.raises(InputError, match=r"none\.jsonl: no results yet"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -16,6 +17,7 @@ from metis_rise.recipe.base import Part
 from metis_rise.recipe.yaml_text import parse_yaml
 
 ENDING = ".yaml"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(@[A-Za-z0-9_.-]+)?")
 Last = Literal["rl", "sft"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
 
@@ -111,7 +113,12 @@ def load_arms(named: Sequence[str], more: Mapping[str, Any] | None = None) -> li
             raise InputError(f"{each}: there is another arm of the name {name}; rename one of the files")
         parsed.append((name, _parse(text, each)))
     in_order = sorted(parsed, key=lambda pair: pair[1].place)
-    return [arm for name, file in in_order for arm in _expanded(name, file, more or {})]
+    arms = [arm for name, file in in_order for arm in _expanded(name, file, more or {})]
+    for arm in arms:
+        if not _NAME.fullmatch(arm.name):
+            said = "its file's name, and values of a sweep, may have letters, digits, '_', '-' and '.' only"
+            raise InputError(f"arm {arm.name}: {said}; runs are called by them")
+    return arms
 
 
 def _read(path: str, shipped: Mapping[str, str]) -> str:

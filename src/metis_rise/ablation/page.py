@@ -44,7 +44,7 @@ def _figure(title: str, lines: Mapping[str, Sequence[Summary]], split: str, mode
     colours = cycle(_COLOURS)
     series = [_series(name, next(colours), points, split, mode) for name, points in lines.items()]
     ends = [(one.name, one.colour, *one.points[-1]) for one in series]
-    legend = [(name, colour, f"{y:.1f} % at {2**x:.0f}") for name, colour, x, y in ends]
+    legend = [(name, colour, f"{y:.1f} % at {_traces(x)}") for name, colour, x, y in ends]
     return Figure(title, "right and well formed", legend, _plot(title, series))
 
 
@@ -54,14 +54,21 @@ def _plot(title: str, series: Sequence[Series]) -> Markup:
     for x in sorted({x for one in series for x, _ in one.points}):
         if not places or x - places[-1] > _APART:
             places.append(x)
-    return line_plot(
-        title, series, lambda y: f"{y:.3g} %", "expert traces", x_ticks=places, x_format=lambda x: f"{2**x:.0f}"
-    )
+    return line_plot(title, series, lambda y: f"{y:.3g} %", "expert traces", x_ticks=places, x_format=_traces)
+
+
+def _place(traces: float) -> float:
+    """Where so many traces are on the x axis; there is a place for none."""
+    return log2(1 + traces)
+
+
+def _traces(place: float) -> str:
+    return f"{2**place - 1:.0f}"
 
 
 def _series(name: str, colour: str, points: Sequence[Summary], split: str, mode: str) -> Series:
     ordered = sorted(points, key=lambda one: one.costs["expert_traces"])
     scores = [one.scores[split][mode] for one in ordered]
-    at = [log2(max(1.0, one.costs["expert_traces"])) for one in ordered]
+    at = [_place(one.costs["expert_traces"]) for one in ordered]
     line = [(x, 100 * score.mean) for x, score in zip(at, scores, strict=True)]
     return Series(name, colour, line, dots=True, spans=[(100 * score.low, 100 * score.high) for score in scores])

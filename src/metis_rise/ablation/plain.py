@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from metis_rise.ablation.decisions import Decision
+from metis_rise.ablation.decisions import Decision, Finding
 from metis_rise.ablation.statistics import Estimate
 from metis_rise.ablation.tables import (
     MODES,
@@ -74,29 +74,25 @@ def points(found: Estimate) -> str:
 
 
 def _claims(decisions: Sequence[Decision]) -> Table:
-    """A row for each claim with its first difference, and one for each of its other differences."""
-    rows = []
-    for one in decisions:
-        p = "" if one.corrected is None else f"{one.corrected:.3f}"
-        kind = "primary" if one.claim.primary else "secondary"
-        head = [str(one.claim.number), one.claim.claim, kind, one.outcome, p]
-        differences = [
-            [
-                each.label,
-                str(each.greedy.found.cells),
-                points(each.greedy.found),
-                points(each.sampled.found),
-                f"{each.p:.3f}",
-                each.reading,
-            ]
-            for each in one.findings
-        ] or [[""] * 6]
-        tails = [one.why, *[""] * (len(differences) - 1)]
-        heads = [head, *[[""] * len(head)] * (len(differences) - 1)]
-        rows += [[*head, *tail, why] for head, tail, why in zip(heads, differences, tails, strict=True)]
     note = "Decided by greedy accuracy on the cells of the protocol, once all are there; Holm's p over primary claims."
-    heads = ["", "claim", "", "outcome", "p, Holm", "rests on", "cells", "greedy", "sampled", "p", "", "why"]
-    return Table("Claims", note, heads, rows, words=(0, 1, 2, 3, 5, 10, 11))
+    heads = ["", "claim", "outcome", "p, Holm", "rests on", "cells", "greedy", "sampled", "p", "", "why"]
+    rows = [row for one in decisions for row in _claim(one)]
+    return Table("Claims", note, heads, rows, words=(0, 1, 2, 4, 9, 10))
+
+
+def _claim(one: Decision) -> Iterator[list[str]]:
+    """A row with the claim and its first difference, and one for each of its other differences."""
+    kind = "primary" if one.claim.primary else "secondary"
+    p = kind if one.corrected is None else f"{one.corrected:.3f}"
+    head, why = [str(one.claim.number), one.claim.claim, one.outcome, p], one.why
+    for difference in [_difference(each) for each in one.findings] or [[""] * 6]:
+        yield [*head, *difference, why]
+        head, why = [""] * len(head), ""
+
+
+def _difference(one: Finding) -> list[str]:
+    said = [points(one.greedy.found), f"{100 * one.sampled.found.mean:+.1f}"]
+    return [one.label, str(one.greedy.found.cells), *said, f"{one.p:.3f}", one.reading]
 
 
 def _accuracies(found: Sequence[Summary]) -> Iterator[Table]:
