@@ -72,7 +72,7 @@ def test_a_pair_has_the_cells_of_both(tmp_path: Path):
     (pair,) = pairs(found, named(arm("rise", "rl")))
     assert [one.cell for one in pair.first] == [one.cell for one in pair.second] == [("tiny", n) for n in (1, 2, 3)]
     greedy, _ = compared(pair)
-    assert greedy.found.mean == 0.5 and greedy.found.p == 0.25 and greedy.found.low > 0
+    assert greedy.found.mean == 0.5 and greedy.found.p == pytest.approx(0.00034, abs=1e-5) and greedy.found.low > 0
     assert (greedy.arm, greedy.against, greedy.verdict) == ("rise", "rl", "above")
 
 
@@ -179,10 +179,10 @@ def test_the_tables_as_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[st
     arms, results = experiment(tmp_path)
     show(arms, results=results, only=(), out=None, claims=None)
     lines = capsys.readouterr().out.splitlines()
-    assert "| MINE <b> | 6 | 30 | 75.0 (25.0 to 100.0) | 75.0 (25.0 to 100.0) |" in lines
+    assert "| MINE <b> | 6 | 30 | 75.0 (0.0 to 100.0) | 75.0 (0.0 to 100.0) |" in lines
     assert "| MINE <b> | 5 | 3 | 90 | 31 | 30 | 30 | 1200 | 0.00 |" in lines
-    assert "| mine - theirs | greedy | 6 | +50.0 (+0.0 to +100.0) | 0.031 | open |" in lines
-    assert "| mine - theirs | +50.0 (+0.0 to +100.0) | +50.0 (+0.0 to +100.0) |" in lines, "base by base"
+    assert "| mine - theirs | greedy | 6 | +50.0 (-41.9 to +100.0) | 0.182 | open |" in lines
+    assert "| mine - theirs | +50.0 (-41.9 to +100.0) | +50.0 (-41.9 to +100.0) |" in lines, "base by base"
     assert "| RISE | 42 | 36 | - | - |" not in lines and "| RISE | 30 | 30 | - | - |" in lines
     assert "| MINE <b> | 0.250 | 75.0 | 75.0 |" in lines, "entropy and pass@k"
     assert "| theirs to mine | 25.0 | 0.0 | 50.0 | 0.0 | 0.0 | 0.0 | 0.0 | 0.0 | 25.0 |" in lines

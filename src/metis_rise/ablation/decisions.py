@@ -85,11 +85,7 @@ def _held(one: Decision, corrected: float) -> Decision:
         return one
     if one.outcome != "supported" or corrected < LEVEL_OF_P:
         return replace(one, corrected=corrected)
-    fewest = min(each.greedy.found.cells for each in one.findings if not each.base)
-    why = (
-        f"p is {corrected:.3f} after Holm's correction; before it {fewest} cells give no less than {2 / 2**fewest:.3f}"
-    )
-    return replace(one, corrected=corrected, outcome="open", why=why)
+    return replace(one, corrected=corrected, outcome="open", why=f"p is {corrected:.3f} after Holm's correction")
 
 
 def _decided(claim: Claim, protocol: Protocol, there: _Rows) -> Decision:

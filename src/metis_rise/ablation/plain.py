@@ -73,6 +73,11 @@ def points(found: Estimate) -> str:
     return f"{100 * found.mean:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
 
 
+def chance(p: float) -> str:
+    """How likely chance alone is to do as much."""
+    return "<0.001" if p < 0.0005 else f"{p:.3f}"
+
+
 def _claims(decisions: Sequence[Decision]) -> Table:
     note = "Decided by greedy accuracy on the cells of the protocol, once all are there; Holm's p over primary claims."
     heads = ["", "claim", "outcome", "p, Holm", "rests on", "cells", "greedy", "sampled", "p", "", "why"]
@@ -83,7 +88,7 @@ def _claims(decisions: Sequence[Decision]) -> Table:
 def _claim(one: Decision) -> Iterator[list[str]]:
     """A row with the claim and its first difference, and one for each of its other differences."""
     kind = "primary" if one.claim.primary else "secondary"
-    p = kind if one.corrected is None else f"{one.corrected:.3f}"
+    p = kind if one.corrected is None else chance(one.corrected)
     head, why = [str(one.claim.number), one.claim.claim, one.outcome, p], one.why
     for difference in [_difference(each) for each in one.findings] or [[""] * 6]:
         yield [*head, *difference, why]
@@ -92,7 +97,7 @@ def _claim(one: Decision) -> Iterator[list[str]]:
 
 def _difference(one: Finding) -> list[str]:
     said = [points(one.greedy.found), f"{100 * one.sampled.found.mean:+.1f}"]
-    return [one.label, str(one.greedy.found.cells), *said, f"{one.p:.3f}", one.reading]
+    return [one.label, str(one.greedy.found.cells), *said, chance(one.p), one.reading]
 
 
 def _accuracies(found: Sequence[Summary]) -> Iterator[Table]:
@@ -137,13 +142,13 @@ def _comparisons(differences: Sequence[Comparison]) -> Iterator[Table]:
                 each.mode,
                 str(each.found.cells),
                 points(each.found),
-                "-" if each.found.p is None else f"{each.found.p:.3f}",
+                "-" if each.found.p is None else chance(each.found.p),
                 each.verdict,
             ]
             for each in differences
             if each.split == split
         ]
-        note = "Percentage points on the same problems, bases and seeds; p by flipping the signs of cells."
+        note = "Percentage points on the same problems, bases and seeds; p of no difference, over seeds and problems."
         yield Table(f"Paired: {split}", note, ["difference", "mode", "cells", "points", "p", ""], rows)
 
 
