@@ -51,7 +51,8 @@ def difference(first: Sequence[Sequence[float]], second: Sequence[Sequence[float
     error, freedom = _error(values, strata)
     mean, reach = float(values.mean()), _quantile(freedom) * error
     p = _beyond(abs(mean) / error, freedom) if error else float(mean == 0)
-    return Estimate(mean, max(-1.0, mean - reach), min(1.0, mean + reach), *values.shape, p)
+    cells, problems = values.shape
+    return Estimate(mean, max(-1.0, mean - reach), min(1.0, mean + reach), cells, problems, p)
 
 
 def _error(values: Matrix, strata: Sequence[str]) -> tuple[float, float]:
