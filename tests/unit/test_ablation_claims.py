@@ -385,6 +385,12 @@ def test_shipped_claims_are_decided_without_being_asked_for(tmp_path: Path, caps
     assert sum("cells are there |" in line for line in lines) == 12
 
 
+def test_claims_of_which_nothing_was_run_are_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write(tmp_path / "r.jsonl", row("rl", [1, 0], seed=100))
+    show([], results=tmp_path / "r.jsonl", only=(), out=None, claims=None)
+    assert "### Claims" not in capsys.readouterr().out
+
+
 def rows_of_the_page() -> list[tuple[int, str, str]]:
     """Number, claim, and what decides it, of docs/evidence.md."""
     found = re.findall(r"^\| (\d+) \| (.+?) \| (.+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)

@@ -97,11 +97,15 @@ def show(named: Sequence[str], *, results: Path, only: Sequence[str], out: Path 
 
 
 def _decided(loaded: Sequence[Arm], rows: Sequence[Row], shown: Collection[str], path: Path | None) -> list[Decision]:
-    """The claims of which all arms are shown; what is not shown counts for the decision all the same."""
+    """The claims of which all arms are shown; what is not shown counts for the decision all the same.
+
+    None where nothing of any of them has been run: the results are of something else.
+    """
     shared = shared_settings(rows)
     ours = [row for row in rows if row.settings == shared]
     decided = decide(load_claims(path, {arm.name: arm for arm in loaded}), ours)
-    return [one for one in decided if set(names(one.claim)) <= set(shown)]
+    found = [one for one in decided if set(names(one.claim)) <= set(shown)]
+    return found if any(one.outcome != "not run" for one in found) else []
 
 
 def listed(named: Sequence[str], only: Sequence[str], results: Path) -> str:
