@@ -97,7 +97,7 @@ def test_recipes_lists_and_prints():
         (("run", "tiny", "rl.groupsize=4"), "the nearest known key is rl.group_size"),
         (("run", "none.yaml"), "none.yaml: cannot read the recipe"),
         (("run", "user_jsonl"), "rise run user_jsonl problems.train=PATH problems.test=PATH"),
-        (("sft", "tiny", "rl.steps=0"), "rl.steps = 0: must be greater than or equal to 1"),
+        (("sft", "tiny", "rl.steps=-1"), "rl.steps = -1: must be greater than or equal to 0"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: tuple[str, ...], said: str):
@@ -106,7 +106,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, arguments: tuple[
 
 
 def test_several_faults_are_a_line_each():
-    done = rise("run", "tiny", "rl.steps=0", "rl.group_size=1")
+    done = rise("run", "tiny", "rl.steps=-1", "rl.group_size=1")
     assert done.returncode == 2
     assert [line.startswith("error: override rl.") for line in done.stderr.splitlines()] == [True, True]
 
