@@ -130,7 +130,7 @@ def _budgets(found: Sequence[Summary]) -> Table:
         ]
         for one in found
     ]
-    note = "Means of a cell. Stages that arms share are counted in each of them; dev and test scores are in none."
+    note = "Means of a cell. Stages that arms share are counted in each of them; scores are in none, but for the seconds of stages' dev scores."
     return Table("What it cost", note, heads, rows)
 
 
