@@ -130,7 +130,7 @@ def _budgets(found: Sequence[Summary]) -> Table:
         ]
         for one in found
     ]
-    note = "Means of a cell. Stages that arms share are counted in each of them; scores in none, but for stages' seconds."
+    note = "Means of a cell. Stages that arms share are counted in each; scores in none, but for stages' seconds."
     return Table("What it cost", note, heads, rows)
 
 
