@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -24,12 +25,12 @@ class Solver(Protocol):
         ...
 
 
-class _Sure:
+class _Sure(ABC):
     """One that says the same however often it is asked."""
 
+    @abstractmethod
     def solve(self, problem: Problem) -> str | None:
         """Its solution; None where there is none."""
-        raise NotImplementedError
 
     def replies(self, problem: Problem) -> tuple[str, ...]:
         """Its solution, if it has one."""
