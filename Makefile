@@ -1,5 +1,5 @@
 # make demo   the whole method on this machine's CPU (makes .venv itself)
-# make test   every test suite, each with its seconds
+# make test   every test suite, each with its seconds; one that fails does not keep the others from running
 # make lint   ruff and mypy
 # make bench  speed of sampling, policy update, fine-tuning, a GRPO step and verdicts against others (docs/benchmarks.md)
 # make faults every write of a run on a disk that is full, fails or tears (docs/reliability.md)
@@ -23,13 +23,15 @@ demo: $(STAMP)
 	$(BIN)/rise run tiny
 
 test: $(STAMP) $(SERVER) $(FACTORY) $(VERL) $(TRACKERS)
-	@set -e; for suite in $(SUITES); do \
+	@failed=; for suite in $(SUITES); do \
 	  start=$$(date +%s); \
 	  echo "== tests/$$suite"; \
 	  case " $(SHARED) " in *" $$suite "*) workers="-n auto --dist loadfile";; *) workers=;; esac; \
-	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/$$suite -q $$workers --durations=10 --durations-min=1; \
+	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/$$suite -q $$workers --durations=10 --durations-min=1 \
+	    || failed="$$failed $$suite"; \
 	  echo "== tests/$$suite: $$(( $$(date +%s) - start )) s"; \
-	done
+	done; \
+	if [ -n "$$failed" ]; then echo "== failed:$$failed"; exit 1; fi
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -68,6 +68,20 @@ def test_the_next_attempt_continues_the_same_run(run: Run):
     assert (first["name"], first["project"], first["seed"]) == ("new", "metis-rise", RECIPE["seed"])
 
 
+def test_a_run_whose_last_rows_were_sent_for_a_killed_attempt_is_done_there_all_the_same(run: Run):
+    """The killed attempt's process sends the rest: by then that can be all that the next attempt wrote."""
+    feed(run).close(done=False)
+    feed(run).close(done=True)
+    # That it is done is said once, not by every attempt that finds nothing to do.
+    feed(run).close(done=True)
+    assert [row["done"] for row in noted(run.path, "close")] == [False, True]
+    assert steps(run) == [1, 2, 3]
+    run.metric("rl", 4, {"reward": 0.4})
+    feed(run).close(done=False)
+    feed(run).close(done=True)
+    assert [row["done"] for row in noted(run.path, "close")] == [False, True, False, True]
+
+
 def test_trackers_may_be_added_and_left_out_when_a_run_is_taken_up(tmp_path: Path):
     for to in (["tensorboard", "wandb"], [], ["trackio"]):
         recipe = RECIPE | {"tracking": RECIPE["tracking"] | {"to": to}}

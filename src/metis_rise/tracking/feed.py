@@ -74,9 +74,13 @@ class Feed:
         # There is no later: what a connected tracker refuses is given up here, so that the rest gets through.
         while self._waiting and (self._send(self._waiting[0]) or self._tracker is not None):
             pass
-        if self._tracker is not None:
+        # The process of a killed attempt, which sends the rest, can get hold of the next one's rows too: then nothing
+        # is left to send but that the run is done.
+        if self._tracker is not None or (done and self.state.items and not self.state.done and not self._waiting):
             try:
-                self._tracker.close(done)
+                tracker = self._tracker = self._tracker or self._connect()
+                tracker.close(done)
+                self.state.done = done
             except Exception as error:
                 self._note(error)
         self._keep()
@@ -114,6 +118,7 @@ class Feed:
         folder.mkdir(exist_ok=True)
         project = self._recipe["tracking"]["project"]
         # Kept before it is used: the next attempt must find the same tracked run.
+        self.state.done = False
         self._keep()
         run = TrackedRun(project, self._run.resolve().name, self.state.id, folder, self._recipe, self.state.items)
         return self._open_tracker(run)

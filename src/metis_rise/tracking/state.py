@@ -20,6 +20,7 @@ class State:
         items: rows and tables sent.
         failures: how often the tracker failed.
         lost: rows and tables that were given up.
+        done: it was told that the run has done all its work, and has been sent nothing since.
     """
 
     id: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -27,6 +28,7 @@ class State:
     items: int = 0
     failures: int = 0
     lost: int = 0
+    done: bool = False
 
     @classmethod
     def read(cls, file: Path) -> State:
