@@ -12,7 +12,7 @@ from ablation_rows import row, write
 
 from metis_rise.ablation.arms import Arm, Leg, load_arms
 from metis_rise.ablation.command import show
-from metis_rise.ablation.page import figures
+from metis_rise.ablation.page import figures, pass_figures
 from metis_rise.ablation.results import Row, read_rows
 from metis_rise.ablation.tables import MODES, compared, needed, pairs, summaries, transitions
 from metis_rise.errors import InputError
@@ -214,6 +214,15 @@ def test_an_arm_without_traces_has_its_place(tmp_path: Path):
     (one, _) = figures(summaries(found, named(arm("rl", line="RL"), arm("rise", line="RISE"))))
     assert [end for _, _, end in one.legend] == ["50.0 % at 0", "100.0 % at 1"]
     assert "expert traces 0: 50 %" in one.svg and ">0</text>" in one.svg
+
+
+def test_pass_at_k_is_drawn_for_arms_with_several_samples(tmp_path: Path):
+    many = [row(f"a{n}", [1, 0], [4, 0], samples=4) for n in range(7)]
+    found = summaries(rows(tmp_path, *many), named(*(arm(f"a{n}") for n in range(7))))
+    first, second = pass_figures(found)
+    assert first.title == "pass@1 to pass@4" and [name for name, *_ in first.legend] == [f"A{n}" for n in range(6)]
+    assert second.legend == [("A6", first.legend[0][1], "50.0 %")] and "k 2: 50 %" in second.svg
+    assert not list(pass_figures(summaries(rows(tmp_path / "one", row("a0", [1, 0])), named(arm("a0")))))
 
 
 def test_no_results_and_an_ending_that_says_no_format_are_refused(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""The experiment as one HTML file that needs nothing else: accuracy over expert traces, and all tables."""
+"""The experiment as one HTML file that needs nothing else: accuracy over expert traces, pass@k, and all tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def page(found: Sequence[Summary], made: Sequence[Table], shared: Sequence[str] 
     """The page; what files of the user's say is escaped by the template engine. `shared`: as of `markdown`."""
     template = environment().get_template("ablation.html.j2")
     cells = sum(one.cells for one in found)
-    return template.render(figures=list(figures(found)), tables=made, cells=cells, shared=shared)
+    plots = {"Accuracy over the number of expert traces": list(figures(found)), "pass@k": list(pass_figures(found))}
+    return template.render(plots=plots, tables=made, cells=cells, shared=shared)
 
 
 def figures(found: Sequence[Summary]) -> Iterator[Figure]:
@@ -40,6 +41,22 @@ def figures(found: Sequence[Summary]) -> Iterator[Figure]:
             yield _figure(title, lines, split, mode)
 
 
+def pass_figures(found: Sequence[Summary]) -> Iterator[Figure]:
+    """pass@k over k of arms with several samples a problem, as many in one plot as there are colours."""
+    arms = [one for one in found if one.pass_at]
+    for start in range(0, len(arms), len(_COLOURS)):
+        coloured = zip(arms[start:], _COLOURS, strict=False)
+        series = [
+            Series(one.title, colour, [(log2(k), 100 * share) for k, share in one.pass_at.items()], dots=True)
+            for one, colour in coloured
+        ]
+        legend = [(one.name, one.colour, f"{one.points[-1][1]:.1f} %") for one in series]
+        places = sorted({x for one in series for x, _ in one.points})
+        title = f"pass@1 to pass@{2 ** places[-1]:.0f}"
+        svg = line_plot(title, series, _percent, "k", x_ticks=places, x_format=lambda place: f"{2**place:.0f}")
+        yield Figure(title, "at least one of k samples right and well formed", legend, svg)
+
+
 def _figure(title: str, lines: Mapping[str, Sequence[Summary]], split: str, mode: str) -> Figure:
     colours = cycle(_COLOURS)
     series = [_series(name, next(colours), points, split, mode) for name, points in lines.items()]
@@ -54,7 +71,11 @@ def _plot(title: str, series: Sequence[Series]) -> Markup:
     for x in sorted({x for one in series for x, _ in one.points}):
         if not places or x - places[-1] > _APART:
             places.append(x)
-    return line_plot(title, series, lambda y: f"{y:.3g} %", "expert traces", x_ticks=places, x_format=_traces)
+    return line_plot(title, series, _percent, "expert traces", x_ticks=places, x_format=_traces)
+
+
+def _percent(value: float) -> str:
+    return f"{value:.3g} %"
 
 
 def _place(traces: float) -> float:
