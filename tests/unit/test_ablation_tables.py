@@ -193,6 +193,7 @@ def test_the_page_has_plots_with_intervals_and_escapes_what_files_say(tmp_path: 
     show(arms, results=results, only=(), out=tmp_path / "e.html", claims=None)
     text = (tmp_path / "e.html").read_text()
     assert "MINE &lt;b&gt;" in text and "MINE <b>" not in text
+    assert "<h2>pass@k</h2>" in text and "pass@1 to pass@2</h3>" in text
     assert text.count('<line class="span"') == 2 * 2 and "http" not in text.replace("http-equiv", "")
 
 

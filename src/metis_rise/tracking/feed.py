@@ -30,7 +30,7 @@ class Feed:
     def __init__(
         self, run: Path, name: str, open_tracker: Callable[[TrackedRun], Tracker], warn: Callable[[str], None]
     ) -> None:
-        """The tracker is opened by the first `sync` that has something for it.
+        """The first `sync` that has something for it opens the tracker, or `close`, to say that the run is done.
 
         Args:
             run: the run's folder.
