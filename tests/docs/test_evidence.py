@@ -1,0 +1,66 @@
+"""What docs/evidence.md says came out is what its results say, and its tables are made of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from metis_rise.ablation.command import show
+
+DOCS = Path(__file__).parents[2] / "docs"
+FOLDER = DOCS / "evidence"
+# A mean or a difference with its interval.
+SPAN = r"[+-]?\d+\.\d \([+-]?\d+\.\d to [+-]?\d+\.\d\)"
+
+
+def made(folder: Path, name: str) -> str:
+    show([], results=FOLDER / "results.jsonl", only=(), out=folder / name, claims=None)
+    return (folder / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return made(tmp_path_factory.mktemp("evidence"), "tables.md")
+
+
+@pytest.fixture(scope="module")
+def came_out() -> str:
+    return (DOCS / "evidence.md").read_text(encoding="utf-8").partition("\n## What came out\n")[2]
+
+
+def rows(text: str, first: str) -> list[list[str]]:
+    """The cells of rows whose first cell is such."""
+    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line] for line in lines if re.fullmatch(first, line[0].strip())]
+
+
+def test_the_tables_are_of_the_results(tables: str):
+    mend = "rise ablate --table --out docs/evidence/tables.md"
+    assert (FOLDER / "tables.md").read_text(encoding="utf-8") == tables, mend
+
+
+def test_the_page_with_plots_is_of_the_results(tmp_path: Path):
+    mend = "rise ablate --table --out docs/evidence/evidence.html"
+    assert (FOLDER / "evidence.html").read_text(encoding="utf-8") == made(tmp_path, "evidence.html"), mend
+
+
+def test_each_outcome_that_is_told_is_the_one_decided(tables: str, came_out: str):
+    decided = {number: outcome for number, _, outcome, *_ in rows(tables, r"\d+")}
+    told = {number: outcome.strip("*").split()[0] for number, _, outcome, *_ in rows(came_out, r"\d+")}
+    over = {number: outcome for number, outcome in decided.items() if outcome not in ("not yet", "not run")}
+    assert told == over
+
+
+def test_each_interval_that_is_told_is_in_the_tables(tables: str, came_out: str):
+    told = re.findall(SPAN, came_out)
+    assert len(told) > 20
+    # A difference may be told the other way round than the table has it.
+    turned = {_turned(each) for each in re.findall(SPAN, tables)}
+    assert [each for each in told if each not in tables and each not in turned] == []
+
+
+def _turned(span: str) -> str:
+    mean, low, high = (-float(number) for number in re.findall(r"[+-]?\d+\.\d", span))
+    return f"{mean:+.1f} ({high:+.1f} to {low:+.1f})"
